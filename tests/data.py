@@ -1,0 +1,17 @@
+"""Where tests find recordings that are not part of the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def shared_data(*parts: str) -> Path:
+    """``../shared/data/<parts>`` beside the checkout; skips the test where it is absent."""
+    path = ROOT.parent.joinpath("shared", "data", *parts)
+    if not path.exists():
+        pytest.skip(f"needs {'/'.join(('shared', 'data', *parts))} beside the checkout")
+    return path
