@@ -93,7 +93,9 @@ def read_meta(path: Path) -> dict[str, Any]:
             size = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
             header = json.loads(file.read(size)) if 0 < size < 100_000_000 else {}
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such weight file; 'lmam models list' shows what there is") from None
+        raise CheckpointError(
+            f"{path}: no such weight file; 'lmam models list' shows what there is"
+        ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
     facts = header.get("__metadata__", {}) if isinstance(header, dict) else {}
@@ -101,7 +103,9 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a weight file of this program (format {FORMAT!r} expected)")
     end = max((t["data_offsets"][1] for n, t in header.items() if n != "__metadata__"), default=0)
     if path.stat().st_size < 8 + size + end:
-        raise CheckpointError(f"{path}: truncated ({path.stat().st_size} of {8 + size + end} bytes); fetch it again")
+        raise CheckpointError(
+            f"{path}: truncated ({path.stat().st_size} of {8 + size + end} bytes); fetch it again"
+        )
     meta: dict[str, Any] = json.loads(facts["lmam"])
     return meta
 

@@ -1,0 +1,71 @@
+"""What every source, stage and sink of one run is built with: a value, never global."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The facts of one run. ``offset`` (seconds) carries a resumed conversation's clock on."""
+
+    conversation: str
+    purpose: str
+    consent: str | None = None
+    exemption: str | None = None
+    live: bool = False
+    publish_text: bool = False
+    first_sequence: int = 1
+    offset: float = 0.0
+
+
+class Notices:
+    """What is wrong right now, by origin ("microphone", "mqtt"); shown in health, estimates and console."""
+
+    def __init__(self) -> None:
+        self._now: dict[str, str] = {}
+
+    def set(self, origin: str, message: str | None) -> None:
+        """Say what is wrong with ``origin``; None when it is well again."""
+        if message is None:
+            self._now.pop(origin, None)
+        else:
+            self._now[origin] = message
+
+    def all(self) -> dict[str, str]:
+        return dict(self._now)
+
+
+class Control:
+    """Lets sinks ask the running graph to ``pause``, ``resume`` or ``purge``."""
+
+    def __init__(self) -> None:
+        self._actions: dict[str, Callable[[], Awaitable[str]]] = {}
+
+    def on(self, verb: str, action: Callable[[], Awaitable[str]]) -> None:
+        self._actions[verb] = action
+
+    async def ask(self, verb: str) -> str:
+        """Do ``verb`` and say in words what was done.
+
+        Raises:
+            ConfigError: nothing here knows the verb.
+        """
+        if verb not in self._actions:
+            raise ConfigError(f"unknown command {verb!r}; known: {', '.join(sorted(self._actions))}")
+        return await self._actions[verb]()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """``device`` is ``cpu`` or ``cuda`` (already decided); ``state_dir`` holds outboxes and conversations."""
+
+    session: Session
+    state_dir: Path
+    device: str = "cpu"
+    notices: Notices = field(default_factory=Notices)
+    control: Control = field(default_factory=Control)
