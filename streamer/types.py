@@ -57,7 +57,9 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Travels on the audio track: whatever is being heard ends here (pause, purge)."""
+    """Travels on the audio track: whatever is being heard ends at ``time`` (pause, purge)."""
+
+    time: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class Features:
     """Vectors of the modalities that are present (None: missing) and their quality in 0..1."""
 
     utterance: Utterance
+    speaker: int  # order of first appearance in the conversation, from 0
     text: Any | None  # torch [T]
     audio: tuple[float, ...] | None  # voice measures, NaN where not measurable; normalised by the fusion
     visual: Floats | None  # [V]

@@ -1,0 +1,89 @@
+"""Turns estimates into the messages that leave, stamped once, so that every sink tells the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .clock import Clock
+from .context import Notices, Session
+from .payloads import (
+    ContextV1,
+    EmotionV1,
+    EstimateV1,
+    LatencyV1,
+    ModalitiesV1,
+    ModalityV1,
+    ModelV1,
+    SpeakerV1,
+)
+from .types import Estimate, Reading
+
+DIGITS = 6  # of every number that is computed: enough to compare, few enough to read
+
+
+class Publisher:
+    """`Estimate` in, `EstimateV1` out.
+
+    Args:
+        paced: Whether stream time keeps to a clock; if not, the total delay means nothing and is null.
+        model: Called for each estimate, since a transcriber may change its name (a fallback to the CPU).
+    """
+
+    def __init__(
+        self, session: Session, model: Callable[[], ModelV1], notices: Notices, clock: Clock, *, paced: bool
+    ) -> None:
+        self._session, self._model, self._notices = session, model, notices
+        self._clock, self._paced = clock, paced
+
+    def message(self, e: Estimate) -> EstimateV1:
+        u, session = e.utterance, self._session
+        words = e.text is not None and session.publish_text
+        captured, published = self._clock.wall(u.span.end), self._clock.wall()
+        return EstimateV1(
+            id=e.id,
+            conversation=session.conversation,
+            sequence=e.sequence,
+            revision=e.revision,
+            final=e.final,
+            speaker=SpeakerV1(id=u.speaker.id, label=u.speaker.label, confidence=u.speaker.confidence),
+            start=round(u.span.start + session.offset, DIGITS),
+            end=round(u.span.end + session.offset, DIGITS),
+            captured_at=captured,
+            published_at=published,
+            emotion=_emotion(e),
+            modalities=ModalitiesV1(
+                text=_modality(e.readings[0]),
+                audio=_modality(e.readings[1]),
+                visual=_modality(e.readings[2]),
+            ),
+            text=e.text if words else None,
+            language=e.language if words else None,
+            context=ContextV1(
+                turns=e.turns, degraded=[f"{k}: {v}" for k, v in sorted(self._notices.all().items())]
+            ),
+            latency=LatencyV1(
+                endpoint=round(max(0.0, u.segment.noticed - u.span.end), DIGITS) if u.segment else None,
+                transcribe=round(u.timings.get("transcribe", 0.0), DIGITS),
+                encode=round(u.timings.get("encode", 0.0), DIGITS),
+                fuse=round(u.timings.get("fuse", 0.0), DIGITS),
+                total=round(max(0.0, self._clock.now() - u.span.end), DIGITS) if self._paced else None,
+            ),
+            model=self._model(),
+        )
+
+
+def _emotion(e: Estimate) -> EmotionV1:
+    probabilities = {label: round(min(1.0, p), DIGITS) for label, p in zip(e.labels, e.probs, strict=True)}
+    label = max(probabilities, key=lambda k: probabilities[k])
+    present = any(reading.present for reading in e.readings)
+    return EmotionV1(
+        label=label, confidence=probabilities[label], abstained=not present, probabilities=probabilities
+    )
+
+
+def _modality(reading: Reading) -> ModalityV1:
+    return ModalityV1(
+        present=reading.present,
+        quality=round(min(1.0, max(0.0, reading.quality)), DIGITS),
+        weight=round(min(1.0, max(0.0, reading.weight)), DIGITS),
+    )
