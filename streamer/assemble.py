@@ -1,0 +1,188 @@
+"""From a configuration to a graph that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.checkpoint import WEIGHTS, CheckpointError
+
+from .config import RunConfig, plugin
+from .context import Context
+from .errors import ConfigError, EncodeError
+from .join import Join
+from .payloads import InfoV1, ModelV1
+from .pipeline import Pipeline
+from .seams import Sink, Source
+
+if TYPE_CHECKING:
+    from models.fusion_weights import Fusion
+
+FILES = frozenset({"media"})  # kinds of source that are no live capture
+
+
+def is_live(config: RunConfig) -> bool:
+    return any(table.get("kind") not in FILES for table in config.source)
+
+
+def require_consent(config: RunConfig, where: str) -> None:
+    """Nothing is captured before its purpose and, live, the consent of those present are declared.
+
+    Raises:
+        ConfigError: says which lines to add.
+    """
+    missing = []
+    if config.purpose is None:
+        missing.append('purpose = "personal"    # or research, robot, medical, safety, demo, other')
+    if config.consent is None and is_live(config):
+        missing.append('consent = "informed"    # or explicit (each person agreed), self (only you are captured)')
+    if missing:
+        raise ConfigError(
+            f"{where}: nothing is captured before its purpose is declared"
+            f"{' and those present have been told' if is_live(config) else ''}; add:\n\n"
+            + "\n".join(f"    {line}" for line in missing)
+            + "\n\nPeople present must be told that their expression is read (EU AI Act Art. 50(3));"
+            " see docs/privacy.md."
+        )
+
+
+def choose_device(wanted: str) -> str:
+    """``auto`` becomes ``cuda`` where it works, else ``cpu``.
+
+    Raises:
+        ConfigError: ``cuda`` was asked for and is not usable.
+    """
+    import torch
+
+    usable = torch.cuda.is_available()
+    if wanted == "cuda" and not usable:
+        raise ConfigError(
+            f"device = 'cuda': this torch ({torch.__version__}) sees no usable GPU; use device = 'auto'"
+            " or install the GPU build (docs/install.md)"
+        )
+    return "cuda" if usable and wanted != "cpu" else "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Trained weights, loaded once and shared by every conversation."""
+
+    text: Any
+    fusion: Fusion
+
+
+def load_networks(weights: Path | None, device: str) -> Networks:
+    """Text encoder and fusion from ``weights`` (a folder; None: those that ship).
+
+    Raises:
+        EncodeError: a file is missing, truncated or of another model.
+    """
+    import torch
+
+    from models.encoders.text import TextEncoder
+    from models.fusion_weights import load_fusion
+
+    torch.set_num_threads(1)
+    folder = weights or WEIGHTS
+    try:
+        return Networks(
+            TextEncoder.load(folder / "text.safetensors", device),
+            load_fusion(folder / "fusion.safetensors", device),
+        )
+    except CheckpointError as error:
+        raise EncodeError(str(error)) from error
+
+
+def build_sources(config: RunConfig, context: Context, where: str) -> list[Source]:
+    """Raises ConfigError where there is none."""
+    if not config.source:
+        raise ConfigError(f"{where}: nothing to listen to; add a [[source]] table, for example kind = \"microphone\"")
+    return [
+        plugin("streamer.sources", table, f"{where} [[source]] {i}").build(context)
+        for i, table in enumerate(config.source)
+    ]
+
+
+def build_sinks(config: RunConfig, context: Context, where: str) -> list[Sink]:
+    return [
+        plugin("streamer.sinks", table, f"{where} [[sink]] {i}").build(context)
+        for i, table in enumerate(config.sink)
+    ]
+
+
+def build(
+    config: RunConfig,
+    context: Context,
+    networks: Networks,
+    sources: Sequence[Source],
+    sinks: Sequence[Sink],
+    where: str = "configuration",
+) -> Pipeline:
+    """Wire ``sources`` to ``sinks`` through the stages that ``config`` names."""
+    from models.encoders.prosody import ProsodyAccumulator
+
+    from .encoders.face import Config as FaceConfig
+    from .encoders.features import FeatureEncoder
+    from .faces.pool import pool
+    from .fusion import LmamFusion
+    from .segmenter import Segmenter
+
+    session = context.session
+    tracks = frozenset[str]().union(*(s.tracks for s in sources))
+    vad = plugin("streamer.vad", config.vad, f"{where} [vad]").build(context)
+    transcriber = plugin("streamer.transcribers", config.transcriber, f"{where} [transcriber]").build(context)
+    face = plugin_face(FaceConfig, config, where)
+    channels = max((getattr(s, "channels", 1) for s in sources), default=1)
+    return Pipeline(
+        sources=sources,
+        segmenter=Segmenter(vad, config.segmenter, voice=ProsodyAccumulator),
+        face_encoder=face.build(context.device),
+        join=Join(
+            config.join,
+            audio="audio" in tracks,
+            video="video" in tracks,
+            live=session.live,
+            channels=channels,
+        ),
+        transcriber=transcriber,
+        encoder=FeatureEncoder(networks.text, pool, networks.fusion.prior.measures, transcriber.min_confidence),
+        fusion=LmamFusion(
+            networks.fusion, f"{session.conversation}-{session.first_sequence}", session.first_sequence
+        ),
+        sinks=sinks,
+        model=model_info(networks, transcriber.name),
+    )
+
+
+def plugin_face(cls: type[Any], config: RunConfig, where: str) -> Any:
+    from .config import parse
+
+    table = dict(config.face)
+    if config.weights is not None:
+        table.setdefault("weights", config.weights / "face.safetensors")
+    return parse(cls, table, f"{where} [face]")
+
+
+def model_info(networks: Networks, transcriber: str) -> ModelV1:
+    f = networks.fusion
+    return ModelV1(name=f.name, version=f.version, transcriber=transcriber, labels=list(f.labels))
+
+
+def info(config: RunConfig, networks: Networks, transcriber: str, tracks: frozenset[str]) -> InfoV1:
+    """What this node tells about itself."""
+    from .config import Purpose  # noqa: F401
+
+    modalities = ["text", "audio"] if "audio" in tracks else []
+    return InfoV1(
+        software={name: version(name) for name in ("lmam-streamer", "torch")},
+        model=model_info(networks, transcriber),
+        modalities=modalities + (["visual"] if "video" in tracks else []),
+        purpose=config.purpose or "",
+        consent=config.consent,
+        exemption=config.exemption,
+        publish_text=config.publish_text,
+        commercial_use=str(networks.fusion.meta.get("commercial_use", "unclear")),
+    )

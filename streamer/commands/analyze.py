@@ -1,0 +1,40 @@
+"""``lmam analyze``: a recording in, the same estimates every time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from ..config import RunConfig, Table, override, parse
+from ..context import Session
+from ..conversations import file_conversation_id
+from .common import add_mqtt, execute, fail_if_missing
+
+
+def run(
+    media: Path, *, out: Path | None, pace: float | None, mqtt: str | None, purpose: str, settings: Sequence[str]
+) -> None:
+    fail_if_missing(media, "media file")
+    table: Table = {
+        "purpose": purpose,
+        "publish_text": True,
+        "source": [{"kind": "media", "path": str(media), "pace": "fast" if pace is None else 1.0}],
+        "transcriber": {"kind": "auto", "media": str(media)},
+        "sink": [{"kind": "console"}],
+    }
+    if pace is None:
+        table["segmenter"] = {"partial_every": None}  # nobody waits for provisional estimates of a file
+    if out is not None:
+        table["sink"].append({"kind": "jsonl", "path": str(out), "append": False})
+    config = add_mqtt(parse(RunConfig, override(table, settings), "lmam analyze"), mqtt)
+    session = Session(
+        conversation=config.conversation or file_conversation_id(media),
+        purpose=config.purpose or purpose,
+        publish_text=config.publish_text,
+        live=pace is not None,
+    )
+    execute(config, session, "lmam analyze", lossless=pace is None, speed=pace or 1.0)
+    if out is not None:
+        typer.echo(f"log: {out}")

@@ -1,0 +1,90 @@
+"""What the commands that run a graph share: from a configuration to a report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import platformdirs
+import typer
+
+from ..assemble import build, build_sinks, build_sources, choose_device, info, load_networks
+from ..config import RunConfig, Table
+from ..context import Context, Session
+from ..errors import ConfigError, StreamerError
+from ..launch import Report, Tally, launch, summary
+from ..seams import Sink
+
+log = logging.getLogger(__name__)
+
+
+def state_dir(config: RunConfig) -> Path:
+    """Where outboxes and logs are kept, made if need be.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    folder = config.state_dir or platformdirs.user_state_path("lmam")
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(f"state_dir {folder}: cannot be made ({error.strerror}); set state_dir") from error
+    return folder
+
+
+def add_mqtt(config: RunConfig, url: str | None) -> RunConfig:
+    """``config`` with ``--mqtt URL``: the first MQTT sink's address, or a sink of its own."""
+    if url is None:
+        return config
+    tables: list[Table] = [dict(t) for t in config.sink]
+    mqtt = next((t for t in tables if t.get("kind") == "mqtt"), None)
+    if mqtt is None:
+        tables.append({"kind": "mqtt", "url": url})
+    else:
+        mqtt.pop("broker", None)
+        mqtt["url"] = url
+    return config.model_copy(update={"sink": tuple(tables)})
+
+
+def execute(
+    config: RunConfig,
+    session: Session,
+    where: str,
+    *,
+    lossless: bool,
+    speed: float = 1.0,
+    sinks: Sequence[Sink] = (),
+    show: bool = True,
+) -> Report:
+    """Build the graph of ``config`` and run it to its end; ``sinks`` come in addition to the configured ones.
+
+    Raises:
+        StreamerError: a part could not be built, or every source failed.
+    """
+    device = choose_device(config.device)
+    context = Context(session=session, state_dir=state_dir(config), device=device)
+    sources = build_sources(config, context, where)
+    networks = load_networks(config.weights, device)
+    tracks = frozenset[str]().union(*(s.tracks for s in sources))
+    tally = Tally()
+    pipeline = build(config, context, networks, sources, (), where)
+    context = replace(context, info=info(config, networks, pipeline.transcriber.name, tracks))
+    outlets = [*build_sinks(config, context, where), *sinks, tally]
+    pipeline = replace(pipeline, sinks=outlets)
+    report = asyncio.run(launch(pipeline, context, tally, lossless=lossless, speed=speed))
+    if show:
+        typer.echo("\n".join(summary(report)))
+    for failure in report.outcome.failures:
+        log.error("%s", failure)
+    if report.outcome.failures:
+        raise report.outcome.failures[0]
+    return report
+
+
+def fail_if_missing(path: Path, what: str) -> Path:
+    if not path.is_file():
+        raise StreamerError(f"{path}: no such {what}")
+    return path

@@ -1,0 +1,40 @@
+"""``lmam demo``: the main job on the bundled sample, with a broker of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+
+from ..config import RunConfig, Table, override, parse
+from ..context import Session
+from .common import add_mqtt, execute, state_dir
+
+SAMPLE = Path(__file__).parents[1] / "sample" / "sample.mp4"
+BANNER = """LMAM Streamer demo: two synthetic speakers whose mood turns, and a face while they are glad.
+Estimates are observed expression: an observer's reading, never what anyone feels.
+Words from {words}; weights for research only (models/weights/LICENSE).
+"""
+
+
+def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Sequence[str]) -> None:
+    table: Table = {
+        "purpose": "demo",
+        "publish_text": True,
+        "source": [{"kind": "media", "path": str(SAMPLE), "pace": "fast" if pace is None else 1.0}],
+        "transcriber": {"kind": "auto"} if transcribe else {"kind": "sidecar", "media": str(SAMPLE)},
+        "sink": [{"kind": "console"}, {"kind": "mqtt", "broker": "embedded"}],
+    }
+    config = add_mqtt(parse(RunConfig, override(table, settings), "lmam demo"), mqtt)
+    conversation = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    log = state_dir(config) / "logs" / f"{conversation}.jsonl"
+    config = config.model_copy(update={"sink": (*config.sink, {"kind": "jsonl", "path": str(log)})})
+    session = Session(
+        conversation=conversation, purpose=config.purpose or "demo", publish_text=config.publish_text, live=pace is not None
+    )
+    words = "the speech recogniser" if transcribe else f"the sidecar transcript {SAMPLE.with_suffix('.vtt').name}"
+    typer.echo(BANNER.format(words=words))
+    execute(config, session, "lmam demo", lossless=pace is None, speed=pace or 1.0)
+    typer.echo(f"log: {log}")

@@ -1,0 +1,33 @@
+"""``lmam run``: what a configuration names, until Ctrl-C."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..assemble import is_live, require_consent
+from ..config import load
+from ..context import Session
+from ..conversations import new_conversation_id, resume
+from .common import add_mqtt, execute, state_dir
+
+
+def run(path: Path, *, mqtt: str | None, settings: Sequence[str]) -> None:
+    config = add_mqtt(load(path, settings), mqtt)
+    require_consent(config, str(path))
+    live = is_live(config)
+    conversation = config.conversation or new_conversation_id()
+    first, offset = resume(state_dir(config), conversation) if config.conversation else (1, 0.0)
+    if not config.sink:
+        config = config.model_copy(update={"sink": ({"kind": "console"},)})
+    session = Session(
+        conversation=conversation,
+        purpose=config.purpose or "",
+        consent=config.consent,
+        exemption=config.exemption,
+        live=live,
+        publish_text=config.publish_text,
+        first_sequence=first,
+        offset=offset if live else 0.0,
+    )
+    execute(config, session, str(path), lossless=not live)

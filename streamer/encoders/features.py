@@ -1,0 +1,96 @@
+"""Stage: an utterance with its words and faces becomes one vector per modality, or none where it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ..types import Features, FaceSample, Floats, Utterance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Text(Protocol):
+    def encode(self, texts: Sequence[str], speakers: Sequence[int]) -> Tensor: ...
+
+
+class Face(Protocol):
+    """One face of an utterance: ``embedding`` ``[V]``, ``quality`` 0..1."""
+
+    @property
+    def embedding(self) -> Floats: ...
+    @property
+    def quality(self) -> float: ...
+
+
+class FeatureEncoder:
+    """Gives each speaker their number by first appearance, and encodes what is there.
+
+    Args:
+        text: Encodes words; it is told who speaks, as in training.
+        pool: Makes one face of those seen during the utterance, None where there was none.
+        measures: Names of the voice measures that the fusion reads, in its order.
+        min_confidence: Words of which the recogniser is less sure are masked.
+    """
+
+    def __init__(
+        self,
+        text: Text,
+        pool: Callable[[Sequence[FaceSample]], Face | None],
+        measures: Sequence[str],
+        min_confidence: float = 0.0,
+    ) -> None:
+        self._text, self._pool, self._measures = text, pool, tuple(measures)
+        self._min_confidence = min_confidence
+        self._speakers: dict[str, int] = {}
+
+    def push(self, u: Utterance) -> Iterator[Features]:
+        speaker = self._number(u)
+        words, confidence = self._words(u)
+        voice = self._voice(u)
+        face = self._pool(u.faces)
+        yield Features(
+            utterance=u,
+            speaker=speaker,
+            text=self._text.encode([words], [speaker])[0] if words else None,
+            audio=voice,
+            visual=face.embedding if face else None,
+            quality=(
+                confidence if words else 0.0,
+                u.segment.quality if u.segment and voice else 0.0,
+                face.quality if face else 0.0,
+            ),
+        )
+
+    def flush(self) -> Iterator[Features]:
+        return iter(())
+
+    def _number(self, u: Utterance) -> int:
+        """Order of first appearance; a partial and a silent face do not make anybody appear."""
+        known = self._speakers.get(u.speaker.id)
+        if known is not None:
+            return known
+        number = len(self._speakers)
+        if u.segment is None:
+            return max(0, number - 1)
+        if u.final:
+            self._speakers[u.speaker.id] = number
+        return number
+
+    def _words(self, u: Utterance) -> tuple[str, float]:
+        heard = u.transcript
+        if heard is None or heard.confidence < self._min_confidence:
+            return "", 0.0
+        return heard.text.strip(), heard.confidence
+
+    def _voice(self, u: Utterance) -> tuple[float, ...] | None:
+        """The measures the model reads, NaN where one could not be taken; None where the voice said nothing."""
+        if u.segment is None or u.segment.voice is None:
+            return None
+        values = [getattr(u.segment.voice, name) for name in self._measures]
+        numbers = tuple(float("nan") if v is None else float(v) for v in values)
+        pitch = u.segment.voice.avg_pitch
+        return numbers if pitch is not None and np.isfinite(pitch) else None

@@ -1,0 +1,121 @@
+"""Stage: features of one utterance become an estimate in the context of the conversation.
+
+The conversation's context is one value, replaced by finals and left alone by partials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from models.dialogue import Turn
+from models.normalise import Running
+
+from .types import Estimate, Features, Reading
+
+if TYPE_CHECKING:
+    from models.fusion_weights import Fusion
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of a conversation: the model's state, the voices heard, and how many turns."""
+
+    state: Any
+    voices: Running
+    turns: int = 0
+
+
+class LmamFusion:
+    """`Features` in, `Estimate` out.
+
+    Args:
+        model: Trained weights with what belongs to them (labels, temperature, prior of the voices).
+        prefix: Beginning of every id: the conversation and the first sequence number of this run, so that
+            a resumed conversation does not use an id again.
+        first_sequence: Number of the first final.
+    """
+
+    def __init__(self, model: Fusion, prefix: str, first_sequence: int = 1) -> None:
+        self._model, self._prefix, self._sequence = model, prefix, first_sequence
+        self._fresh = True
+        self._memory = self._empty()
+
+    def push(self, features: Features) -> Iterator[Estimate]:
+        if self._fresh:
+            self._memory, self._fresh = self._empty(), False
+        probs, weights, memory = self._step(features)
+        u = features.utterance
+        sequence = None
+        if features.final:
+            turns, self._memory = self._memory.turns, memory
+            sequence, self._sequence = self._sequence, self._sequence + 1
+        else:
+            turns = self._memory.turns
+        present = (features.text is not None, features.audio is not None, features.visual is not None)
+        readings = [
+            Reading(here, quality if here else 0.0, weight if here else 0.0)
+            for here, quality, weight in zip(present, features.quality, weights, strict=True)
+        ]
+        words = u.transcript if features.text is not None else None
+        yield Estimate(
+            utterance=u,
+            id=f"{self._prefix}-{_where(features)}",
+            sequence=sequence,
+            revision=u.segment.revision if u.segment else 0,
+            labels=self._model.labels,
+            probs=tuple(probs),
+            readings=(readings[0], readings[1], readings[2]),
+            turns=min(turns, self._model.window),
+            text=words.text if words else None,
+            language=words.language if words else None,
+        )
+
+    def flush(self) -> Iterator[Estimate]:
+        return iter(())
+
+    def forget(self) -> None:
+        """Drop the context before the next utterance; safe from another thread."""
+        self._fresh = True
+
+    def _empty(self) -> Memory:
+        return Memory(self._model.net.init_state(1), Running(self._model.prior))
+
+    @torch.inference_mode()
+    def _step(self, features: Features) -> tuple[list[float], list[float], Memory]:
+        m = self._model
+        voices = self._memory.voices
+        audio = np.full(len(m.prior.measures), np.nan)
+        if features.audio is not None:
+            audio, voices = voices.push(features.audio, features.speaker)
+        turn = _turn(features, audio, m)
+        logits_BC, weights_BM, state = m.net.explain(turn, self._memory.state)
+        probs = torch.softmax(logits_BC[0].double() / m.temperature, 0)
+        return probs.tolist(), weights_BM[0].tolist(), Memory(state, voices, self._memory.turns + 1)
+
+
+def _where(features: Features) -> str:
+    """Tells utterances of one run apart: start in milliseconds, and the channel or ``v`` for a silent face."""
+    u = features.utterance
+    channel = u.segment.audio.channel if u.segment else "v"
+    return f"{round(u.span.start * 1000):08d}{'-' if channel == 'v' else 'c'}{channel}"
+
+
+def _turn(features: Features, audio: np.ndarray[Any, Any], m: Fusion) -> Turn:
+    """One utterance as a batch of one on the model's device; what is missing is NaN, which must not matter."""
+    text = features.text if features.text is not None else torch.full((m.sizes[0],), torch.nan)
+    visual = torch.full((m.sizes[2],), torch.nan)
+    if features.visual is not None:
+        visual = torch.from_numpy(features.visual)
+    present = [features.text is not None, features.audio is not None, features.visual is not None]
+    return Turn(
+        text_BT=text.to(m.device).float().unsqueeze(0),
+        audio_BA=torch.as_tensor(audio, dtype=torch.float32, device=m.device).unsqueeze(0),
+        visual_BV=visual.to(m.device).float().unsqueeze(0),
+        present_BM=torch.tensor([present], device=m.device),
+        speaker_B=torch.tensor([features.speaker], device=m.device),
+    )
