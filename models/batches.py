@@ -1,0 +1,89 @@
+"""Conversations of a corpus as the padded tensors a model reads.
+
+Shape suffixes: N utterances, A audio measures, D features, B conversations, M modalities, V visual features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from models.dialogue import Dialogue
+from models.meld import Conversation
+from models.normalise import Prior, causal_normalise
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A conversation whose prosody is normalised; features of text and face join it where they exist."""
+
+    texts: tuple[str, ...]
+    speakers: tuple[int, ...]
+    labels_N: Tensor
+    audio_NA: Tensor
+    heard_N: Tensor  # bool: at least one measure of the voice exists
+
+
+def examples(conversations: Sequence[Conversation], prior: Prior) -> list[Example]:
+    """Each conversation with causally normalised prosody."""
+    out = []
+    for c in conversations:
+        z_NA = causal_normalise(c.audio_NA, c.speakers, prior)
+        heard_N = torch.from_numpy((c.audio_NA == c.audio_NA).any(1))
+        out.append(
+            Example(c.texts, c.speakers, torch.tensor(c.labels), torch.from_numpy(z_NA).float(), heard_N)
+        )
+    return out
+
+
+def alone(example: Example) -> Iterator[Example]:
+    """Each utterance as a conversation of its own: what a model without context sees."""
+    for i in range(len(example.texts)):
+        row = slice(i, i + 1)
+        yield Example(
+            example.texts[row],
+            example.speakers[row],
+            example.labels_N[row],
+            example.audio_NA[row],
+            example.heard_N[row],
+        )
+
+
+def collate(
+    group: Sequence[Example],
+    text: Sequence[Tensor],
+    present: Sequence[Tensor],
+    visual: Sequence[Tensor] | None = None,
+    visual_dim: int = 64,
+) -> tuple[Dialogue, Tensor]:
+    """A padded `Dialogue` and its labels ``[B, N]``; ``present`` and features are per conversation ``[N, ...]``."""
+    visual = visual or [torch.zeros(len(e.texts), visual_dim) for e in group]
+    valid = [torch.ones(len(e.texts), dtype=torch.bool) for e in group]
+
+    def pad(rows: Sequence[Tensor]) -> Tensor:
+        return pad_sequence(list(rows), batch_first=True)
+
+    dialogue = Dialogue(
+        pad(text),
+        pad([e.audio_NA for e in group]),
+        pad(visual),
+        pad(present),
+        pad([torch.tensor(e.speakers) for e in group]),
+        pad(valid),
+    )
+    return dialogue, pad([e.labels_N for e in group])
+
+
+def presence(example: Example, *, text: bool = True, audio: bool = True, visual: bool = False) -> Tensor:
+    """``[N, M]`` bool: which modalities of each utterance may be read."""
+    n = len(example.texts)
+    return torch.stack([torch.full((n,), text), example.heard_N & audio, torch.full((n,), visual)], 1)
+
+
+def retext(example: Example, texts: Sequence[str]) -> Example:
+    """``example`` with other words."""
+    return replace(example, texts=tuple(texts))

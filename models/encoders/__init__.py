@@ -1,0 +1,1 @@
+"""Networks behind text, voice and face features."""

@@ -1,0 +1,77 @@
+"""The conversation model as it ships: weights, labels, temperature and what its inputs must be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models import checkpoint
+from models.checkpoint import WEIGHTS, CheckpointError
+from models.hosts.gru import Config, GruLmam
+from models.normalise import Prior
+
+KIND = "fusion"
+DEFAULT = WEIGHTS / "fusion.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """A conversation model ready to step.
+
+    ``net`` is in eval mode; its probabilities are ``models.calibration.probabilities(logits, temperature)`` in the
+    order of ``labels``. ``prior`` names the measures of the voice (`audio_measures`) and normalises them
+    (`models.normalise.Running`). ``meta`` holds the facts of the file's header.
+    """
+
+    net: GruLmam
+    labels: tuple[str, ...]
+    temperature: float
+    prior: Prior
+    meta: dict[str, Any]
+
+    @property
+    def audio_measures(self) -> tuple[str, ...]:
+        """Which measures of the voice the net reads, in order."""
+        return self.prior.measures
+
+    @property
+    def name(self) -> str:
+        """What published estimates call the model."""
+        return str(self.meta.get("name", "unnamed"))
+
+    @property
+    def version(self) -> str:
+        """The version of the weights."""
+        return str(self.meta.get("version", "0"))
+
+
+def load_fusion(path: Path | None = None, device: str | torch.device = "cpu") -> Fusion:
+    """The fusion in ``path`` (default: the one that ships), its network and states on ``device``.
+
+    Raises:
+        CheckpointError: the file is missing, truncated, of another kind or does not fit its own config.
+    """
+    path = path or DEFAULT
+    stored = checkpoint.load(path, KIND)
+    config = stored.config
+    try:
+        net = GruLmam(Config(**config["net"]))
+        net.load_state_dict(stored.tensors)
+        p = config["prior"]
+        prior = Prior(tuple(p["measures"]), tuple(p["mean_A"]), tuple(p["std_A"]), float(p["count"]))
+        labels, temperature = tuple(stored.meta["labels"]), float(config["temperature"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: does not fit its own config ({error})") from error
+    if len(labels) != net.config.classes or len(prior.measures) != net.config.audio or temperature <= 0:
+        raise CheckpointError(f"{path}: its labels, measures or temperature do not fit its network")
+    return Fusion(net.to(device).eval().requires_grad_(False), labels, temperature, prior, stored.meta)
+
+
+def save_fusion(path: Path, net: GruLmam, prior: Prior, temperature: float, facts: Mapping[str, Any]) -> None:
+    """Write ``net`` with all that `load_fusion` needs; ``facts`` go into the header."""
+    config = {"net": asdict(net.config), "prior": asdict(prior), "temperature": temperature}
+    checkpoint.save(path, net.state_dict(), {**facts, "kind": KIND, "config": config})

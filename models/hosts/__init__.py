@@ -1,0 +1,1 @@
+"""Conversation models, one file a host."""

@@ -1,0 +1,315 @@
+"""Training of the text encoder together with the conversation model on MELD: words and voice, past only.
+
+One seed at a time: three epochs, evaluated on dev twice in each, the best state kept, then stored as it would
+ship (int8) and measured on test. A run that was killed goes on from its last half epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models import batches, meld
+from models.asr_noise import WordErrors, plain
+from models.batches import Example
+from models.calibration import fit_temperature, probabilities
+from models.encoders.text import TextEncoder, pretrained
+from models.hosts import gru
+from models.losses import masked_cross_entropy
+from models.metrics import scores
+from models.normalise import Prior, fit_prior
+
+log = logging.getLogger(__name__)
+NOISY = 0.30  # word error rate of the evaluation row, about that of the embedded recogniser
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train; see configs/models/meld.toml for the units."""
+
+    epochs: int
+    dialogues: int
+    encoder_lr: float
+    head_lr: float
+    frozen_epochs: int
+    weight_decay: float
+    warm_up: float
+    smoothing: float
+    clip: float
+    audio_dropout: float
+    plain_share: float
+    error_share: float
+    error_rates: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """What a control leaves out."""
+
+    frozen: bool = False
+    no_context: bool = False
+    text_only: bool = False
+
+    @property
+    def name(self) -> str:
+        """``full``, or what is left out."""
+        parts = [n.replace("_", "-") for n, on in asdict(self).items() if on]
+        return "+".join(parts) or "full"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A configuration file, read."""
+
+    measures: tuple[str, ...]
+    net: dict[str, Any]
+    recipe: Recipe
+
+    @classmethod
+    def read(cls, path: Path) -> Setup:
+        """``path`` as a set-up.
+
+        Raises:
+            ValueError: the file is missing or lacks or misspells a key.
+        """
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+            train = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()}
+            gru.Config(**raw["net"])
+            return cls(tuple(raw["audio_measures"]), raw["net"], Recipe(**train))
+        except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
+            raise ValueError(f"{path}: not a training configuration ({error})") from error
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The three splits, the prior of the voice and the word errors, all from train."""
+
+    train: list[Example]
+    dev: list[Example]
+    test: list[Example]
+    prior: Prior
+    errors: WordErrors
+
+    @classmethod
+    def read(cls, data: Path, measures: tuple[str, ...], *, no_context: bool = False) -> Corpus:
+        """MELD below ``data``; with ``no_context`` every utterance is a conversation of its own."""
+        raw = {s: meld.load(data, s, measures) for s in ("train", "dev", "test")}
+        import numpy as np
+
+        prior = fit_prior(np.concatenate([c.audio_NA for c in raw["train"]]), measures)
+        splits = {s: batches.examples(c, prior) for s, c in raw.items()}
+        if no_context:
+            splits = {s: [u for e in es for u in batches.alone(e)] for s, es in splits.items()}
+        errors = WordErrors(t for c in raw["train"] for t in c.texts)
+        return cls(splits["train"], splits["dev"], splits["test"], prior, errors)
+
+
+def noisy(examples: Sequence[Example], errors: WordErrors, rate: float, seed: int = 0) -> list[Example]:
+    """``examples`` as a recogniser with ``rate`` word errors writes them."""
+    random_ = random.Random(seed)
+    return [batches.retext(e, [errors.corrupt(t, rate, random_) or t for t in e.texts]) for e in examples]
+
+
+class Trainer:
+    """One seed of one variant."""
+
+    def __init__(self, corpus: Corpus, setup: Setup, variant: Variant, seed: int, folder: Path) -> None:
+        torch.manual_seed(seed)
+        self.random = random.Random(seed)
+        self.corpus, self.recipe, self.variant, self.folder = corpus, setup.recipe, variant, folder
+        self.encoder = pretrained()
+        self.encoder.net.word.requires_grad_(False)  # 30522 rows that 10,000 utterances cannot all move
+        self.encoder.net.position.requires_grad_(False)
+        self.net = gru.GruLmam(gru.Config(**setup.net, audio=len(setup.measures)))
+        r = self.recipe
+        groups = [{"params": list(self.net.parameters()), "lr": r.head_lr}]
+        if not variant.frozen:
+            tuned = [p for p in self.encoder.net.parameters() if p.requires_grad]
+            groups.append({"params": tuned, "lr": r.encoder_lr})
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=r.weight_decay)
+        size = r.dialogues * (10 if variant.no_context else 1)
+        self.size = size
+        self.per_epoch = -(-len(corpus.train) // size)
+        self.epochs = r.frozen_epochs if variant.frozen else r.epochs
+        self.total = self.per_epoch * self.epochs
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
+        self.step, self.best = 0, -1.0
+        self.order: list[int] = []
+        self.cache: dict[str, Tensor] = {}
+
+    def _rate(self, step: int) -> float:
+        warm = self.recipe.warm_up * self.total
+        return min((step + 1) / warm, max(0.0, (self.total - step) / (self.total - warm)))
+
+    def run(self) -> Iterator[tuple[int, int, str]]:
+        """Train to the end; yields the step, how many there are, and what is worth saying (often nothing)."""
+        self._resume()
+        while self.step < self.total:
+            at = self.step % self.per_epoch
+            if at == 0:
+                self.order = self.random.sample(range(len(self.corpus.train)), len(self.corpus.train))
+            group = [self.corpus.train[i] for i in self.order[at * self.size : (at + 1) * self.size]]
+            loss = self._train(group)
+            self.step += 1
+            said = ""
+            if self.step == self.total or self.step % max(1, self.per_epoch // 2) == 0:
+                score = scores(*self.predict(self.corpus.dev))["weighted_f1"]
+                said = f"step {self.step}/{self.total} loss {loss:.3f} dev weighted F1 {score:.2f}"
+                self._keep(score)
+            yield self.step, self.total, said
+
+    def _train(self, group: list[Example]) -> float:
+        r = self.recipe
+        self.net.train()
+        self.encoder.net.train(not self.variant.frozen)
+        group = [batches.retext(e, [self._augment(t) for t in e.texts]) for e in group]
+        present = [batches.presence(e, audio=not self.variant.text_only) for e in group]
+        for p in present:
+            p[:, 1] &= torch.rand(len(p)) >= r.audio_dropout
+        dialogue, labels = batches.collate(
+            group, self._features(group), present, visual_dim=self.net.config.visual
+        )
+        loss = masked_cross_entropy(self.net(dialogue), labels, dialogue.valid_BN, smoothing=r.smoothing)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([p for g in self.optimiser.param_groups for p in g["params"]], r.clip)
+        self.optimiser.step()
+        self.schedule.step()
+        return float(loss.detach())
+
+    def _augment(self, text: str) -> str:
+        r, draw = self.recipe, self.random.random()
+        if self.variant.frozen or draw > r.plain_share + r.error_share:
+            return text
+        if draw < r.error_share:
+            return self.corpus.errors.corrupt(text, self.random.uniform(*r.error_rates), self.random) or text
+        return plain(text) or text
+
+    def _features(self, group: Sequence[Example]) -> list[Tensor]:
+        """Text features per conversation: with gradient while fine-tuning, from the cache when frozen."""
+        if not self.variant.frozen:
+            return encode(self.encoder, group, grad=self.net.training)
+        new = [e for e in group if self._key(e) not in self.cache]
+        for e, f in zip(new, encode(self.encoder, new, grad=False), strict=True):
+            self.cache[self._key(e)] = f
+        return [self.cache[self._key(e)] for e in group]
+
+    @staticmethod
+    def _key(e: Example) -> str:
+        return json.dumps([e.texts, e.speakers])
+
+    def predict(
+        self,
+        examples: Sequence[Example],
+        *,
+        text: bool = True,
+        audio: bool = True,
+        encoder: TextEncoder | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Logits ``[N, C]`` and labels ``[N]`` of all utterances of ``examples``."""
+        self.net.eval()
+        (encoder or self.encoder).net.eval()
+        logits, labels = [], []
+        for i in range(0, len(examples), 32):
+            group = examples[i : i + 32]
+            features = encode(encoder, group, grad=False) if encoder else self._features(group)
+            present = [
+                batches.presence(e, text=text, audio=audio and not self.variant.text_only) for e in group
+            ]
+            dialogue, labels_BN = batches.collate(group, features, present, visual_dim=self.net.config.visual)
+            with torch.no_grad():
+                logits.append(self.net(dialogue)[dialogue.valid_BN])
+            labels.append(labels_BN[dialogue.valid_BN])
+        return torch.cat(logits), torch.cat(labels)
+
+    def _keep(self, score: float) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        models = {"net": self.net.state_dict()}
+        if not self.variant.frozen:
+            models["encoder"] = self.encoder.net.state_dict()
+        if score > self.best:
+            self.best = score
+            _write(self.folder / "best.pt", models)
+        state = {
+            **models,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "order": self.order,
+            "torch": torch.get_rng_state(),
+            "random": list(self.random.getstate()),
+        }
+        _write(self.folder / "last.pt", state)
+
+    def _resume(self) -> None:
+        path = self.folder / "last.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self._set(state)
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.step, self.best, self.order = state["step"], state["best"], state["order"]
+        torch.set_rng_state(state["torch"])
+        version, internal, gauss = state["random"]
+        self.random.setstate((version, tuple(internal), gauss))
+        log.info("%s: going on from step %d of %d", self.folder, self.step, self.total)
+
+    def _set(self, models: dict[str, Any]) -> None:
+        self.net.load_state_dict(models["net"])
+        if "encoder" in models:
+            self.encoder.net.load_state_dict(models["encoder"])
+
+    def finish(self) -> tuple[TextEncoder, dict[str, Any]]:
+        """The best state as it would ship, and its row: dev, test, noisy test, without voice, temperature."""
+        self._set(torch.load(self.folder / "best.pt", weights_only=True))
+        path = self.folder / "text.safetensors"
+        self.encoder.save(path, {"labels": list(meld.LABELS)})
+        shipped = TextEncoder.load(path)
+        c = self.corpus
+        dev, labels = self.predict(c.dev, encoder=shipped)
+        temperature = fit_temperature(dev, labels)
+
+        def row(of: Sequence[Example], **masks: bool) -> dict[str, float]:
+            logits, labels = self.predict(of, encoder=shipped, **masks)
+            return {k: round(v, 4) for k, v in scores(probabilities(logits, temperature), labels).items()}
+
+        rows = {"dev": row(c.dev), "test": row(c.test), "test_noisy": row(noisy(c.test, c.errors, NOISY))}
+        if not self.variant.text_only:
+            rows["test_voice_masked"] = row(c.test, audio=False)
+        torch.save(
+            {"net": self.net.state_dict(), "temperature": temperature, "best": self.best},
+            self.folder / "fusion.pt",
+        )
+        return shipped, {"temperature": round(temperature, 4), "dev_best_float": round(self.best, 2), **rows}
+
+
+def encode(encoder: TextEncoder, group: Sequence[Example], *, grad: bool) -> list[Tensor]:
+    """Text features per conversation; long and short texts go through apart, so that little is padded."""
+    if not group:
+        return []
+    ids = encoder.ids([t for e in group for t in e.texts], [s for e in group for s in e.speakers])
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    with torch.set_grad_enabled(grad):
+        parts = [encoder.net([ids[i] for i in order[k : k + 256]]) for k in range(0, len(order), 256)]
+        back = torch.empty(len(ids), dtype=torch.long)
+        back[torch.tensor(order)] = torch.arange(len(ids))
+        return list(torch.cat(parts)[back].split([len(e.texts) for e in group]))
+
+
+def _write(path: Path, value: object) -> None:
+    """Whole or not at all: a kill must not leave half a file."""
+    part = path.with_suffix(".part")
+    torch.save(value, part)
+    part.replace(path)
