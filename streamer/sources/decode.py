@@ -23,6 +23,7 @@ from .sound import Channels, Chunker, pick, to_float
 Item = AudioChunk | VideoFrame
 
 PROBED = 2_000  # packets searched for the first frame of each track
+THREADS = 2  # for each decoder; a fixed number, since each one more delays the pictures by one
 APART = 3.0  # seconds that one track waits for the other; beyond, their common order is given up
 REWIND = 1.0  # seconds backwards that mean "the clock of the recording was set anew"
 SHORT = 0.5  # seconds before the stated end that mean "truncated"
@@ -64,7 +65,10 @@ def probe(path: Path) -> MediaInfo:
         streams = _streams(container)
         first = _first_times(container, streams)
         if not first:
-            raise CaptureError(f"{path}: nothing in it can be decoded ({_contents(container)})")
+            raise CaptureError(
+                f"{path}: no sound or picture in it can be decoded: empty, cut off or of an unknown codec"
+                f" ({_contents(container)})"
+            )
         audio, video = streams.get("audio"), streams.get("video")
         origin = min(first.values())
         return MediaInfo(
@@ -132,6 +136,7 @@ class Reader:
         }
         for stream in self._streams.values():
             stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = THREADS
         self._sound = _Sound(info.origin, options)
         self._pictures = _Pictures(info, options)
         self._left_out = 0

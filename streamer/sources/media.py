@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -26,7 +26,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path = Field(description="media file: wav, flac, mp3, mp4, mkv, mpg, ...")
-    pace: Literal["fast"] | float = Field(
+    pace: Literal["fast"] | Annotated[float, Field(gt=0)] = Field(
         "fast", description="fast: as quickly as it can be analysed; 1.0: as slowly as it was recorded"
     )
     channels: Literal["mix", "split"] | int = Field(
