@@ -12,7 +12,9 @@ def main() -> None:
     # One thread a network: streams of small calls get slower, not faster, with more (before torch is imported).
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    logging.basicConfig(level=os.environ.get("LMAM_LOG", "WARNING").upper(), format="%(levelname)s %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("LMAM_LOG", "WARNING").upper(), format="%(levelname)s %(message)s"
+    )
     from models.checkpoint import CheckpointError
 
     from .cli import app

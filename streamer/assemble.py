@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.checkpoint import WEIGHTS, CheckpointError
 
-from .config import RunConfig, plugin
+from .config import RunConfig, parse, plugin
 from .context import Context
 from .errors import ConfigError, EncodeError
 from .join import Join
@@ -38,7 +38,9 @@ def require_consent(config: RunConfig, where: str) -> None:
     if config.purpose is None:
         missing.append('purpose = "personal"    # or research, robot, medical, safety, demo, other')
     if config.consent is None and is_live(config):
-        missing.append('consent = "informed"    # or explicit (each person agreed), self (only you are captured)')
+        missing.append(
+            'consent = "informed"    # or explicit (each person agreed), self (only you are captured)'
+        )
     if missing:
         raise ConfigError(
             f"{where}: nothing is captured before its purpose is declared"
@@ -99,7 +101,9 @@ def load_networks(weights: Path | None, device: str) -> Networks:
 def build_sources(config: RunConfig, context: Context, where: str) -> list[Source]:
     """Raises ConfigError where there is none."""
     if not config.source:
-        raise ConfigError(f"{where}: nothing to listen to; add a [[source]] table, for example kind = \"microphone\"")
+        raise ConfigError(
+            f'{where}: nothing to listen to; add a [[source]] table, for example kind = "microphone"'
+        )
     return [
         plugin("streamer.sources", table, f"{where} [[source]] {i}").build(context)
         for i, table in enumerate(config.source)
@@ -138,7 +142,7 @@ def build(
     channels = max((getattr(s, "channels", 1) for s in sources), default=1)
     return Pipeline(
         sources=sources,
-        segmenter=Segmenter(vad, config.segmenter, voice=ProsodyAccumulator),
+        segmenter=Segmenter(vad, config.segmenter, ProsodyAccumulator, channels),
         face_encoder=face.build(context.device),
         join=Join(
             config.join,
@@ -148,7 +152,9 @@ def build(
             channels=channels,
         ),
         transcriber=transcriber,
-        encoder=FeatureEncoder(networks.text, pool, networks.fusion.prior.measures, transcriber.min_confidence),
+        encoder=FeatureEncoder(
+            networks.text, pool, networks.fusion.prior.measures, transcriber.min_confidence
+        ),
         fusion=LmamFusion(
             networks.fusion, f"{session.conversation}-{session.first_sequence}", session.first_sequence
         ),
@@ -158,8 +164,6 @@ def build(
 
 
 def plugin_face(cls: type[Any], config: RunConfig, where: str) -> Any:
-    from .config import parse
-
     table = dict(config.face)
     if config.weights is not None:
         table.setdefault("weights", config.weights / "face.safetensors")
@@ -173,8 +177,6 @@ def model_info(networks: Networks, transcriber: str) -> ModelV1:
 
 def info(config: RunConfig, networks: Networks, transcriber: str, tracks: frozenset[str]) -> InfoV1:
     """What this node tells about itself."""
-    from .config import Purpose  # noqa: F401
-
     modalities = ["text", "audio"] if "audio" in tracks else []
     return InfoV1(
         software={name: version(name) for name in ("lmam-streamer", "torch")},

@@ -18,26 +18,33 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="Weights on this machine: what there is, fetching more, checking them.", no_args_is_help=True)
+models = typer.Typer(
+    help="Weights on this machine: what there is, fetching more, checking them.", no_args_is_help=True
+)
 app.add_typer(models, name="models")
 
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any configuration value, such as segmenter.max_speech=10."),
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set any configuration value, such as segmenter.max_speech=10."
+    ),
 ]
 Mqtt = Annotated[
-    str | None, typer.Option("--mqtt", metavar="URL", help="Publish to this broker: mqtt://host, mqtts://, ws://.")
+    str | None,
+    typer.Option("--mqtt", metavar="URL", help="Publish to this broker: mqtt://host, mqtts://, ws://."),
 ]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
 Pace = Annotated[
-    str, typer.Option("--pace", metavar="fast|N", help="As fast as possible and lossless, or N times real time.")
+    str,
+    typer.Option("--pace", metavar="fast|N", help="As fast as possible and lossless, or N times real time."),
 ]
 
 
 @app.command()
 def demo(
     transcribe: Annotated[
-        bool, typer.Option("--transcribe", help="Recognise the speech instead of reading the sidecar transcript.")
+        bool,
+        typer.Option("--transcribe", help="Recognise the speech instead of reading the sidecar transcript."),
     ] = False,
     mqtt: Mqtt = None,
     pace: Pace = "1.0",
@@ -64,7 +71,9 @@ def run(
 @app.command()
 def analyze(
     media: Annotated[Path, typer.Argument(metavar="MEDIA", help="A sound or video file.")],
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write final estimates as JSON lines.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write final estimates as JSON lines.")
+    ] = None,
     pace: Pace = "fast",
     mqtt: Mqtt = None,
     purpose: Annotated[str, typer.Option(help="What the estimates are for.")] = "research",
@@ -78,7 +87,9 @@ def analyze(
 
 @app.command()
 def watch(
-    url: Annotated[str, typer.Argument(metavar="URL", help="The broker of a running node: mqtt://host:port.")],
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The broker of a running node: mqtt://host:port.")
+    ],
     prefix: Annotated[str, typer.Option(help="Topics below this prefix.")] = "affect/v1",
 ) -> None:
     """Show what any running node publishes, until Ctrl-C."""
@@ -117,7 +128,9 @@ def purge(
 
 @app.command()
 def schema(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="estimate.v1, health.v1, ...; empty: list them.")] = "",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="estimate.v1, health.v1, ...; empty: list them.")
+    ] = "",
 ) -> None:
     """Print the JSON Schema of a published message."""
     from .payloads import SCHEMAS, json_schema
@@ -155,5 +168,3 @@ def write_json(path: Path | None, value: Any) -> None:
         path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise StreamerError(f"{path}: cannot be written ({error.strerror})") from error
-
-

@@ -60,7 +60,9 @@ class Report:
     interrupted: bool
 
 
-async def launch(pipeline: Pipeline, context: Context, tally: Tally, *, lossless: bool, speed: float) -> Report:
+async def launch(
+    pipeline: Pipeline, context: Context, tally: Tally, *, lossless: bool, speed: float
+) -> Report:
     """Run ``pipeline`` to its end, or until SIGINT or SIGTERM asks it to drain.
 
     A second signal stops at once.
@@ -94,7 +96,9 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 def summary(report: Report) -> list[str]:
     """The run in a few lines of words."""
     t = report.tally
-    lines = [f"{t.finals} utterances ({t.heard:.1f} s) and {t.partials} provisional estimates in {report.seconds:.1f} s"]
+    lines = [
+        f"{t.finals} utterances ({t.heard:.1f} s) and {t.partials} provisional estimates in {report.seconds:.1f} s"
+    ]
     for speaker, counts in sorted(t.labels.items()):
         seen = ", ".join(f"{label} {n}" for label, n in counts.most_common())
         lines.append(f"  {speaker}: {seen}")

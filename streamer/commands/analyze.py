@@ -14,7 +14,13 @@ from .common import add_mqtt, execute, fail_if_missing
 
 
 def run(
-    media: Path, *, out: Path | None, pace: float | None, mqtt: str | None, purpose: str, settings: Sequence[str]
+    media: Path,
+    *,
+    out: Path | None,
+    pace: float | None,
+    mqtt: str | None,
+    purpose: str,
+    settings: Sequence[str],
 ) -> None:
     fail_if_missing(media, "media file")
     table: Table = {
@@ -27,7 +33,7 @@ def run(
     if pace is None:
         table["segmenter"] = {"partial_every": None}  # nobody waits for provisional estimates of a file
     if out is not None:
-        table["sink"].append({"kind": "jsonl", "path": str(out), "append": False})
+        table["sink"].append({"kind": "jsonl", "path": str(out)})
     config = add_mqtt(parse(RunConfig, override(table, settings), "lmam analyze"), mqtt)
     session = Session(
         conversation=config.conversation or file_conversation_id(media),

@@ -32,9 +32,14 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
     log = state_dir(config) / "logs" / f"{conversation}.jsonl"
     config = config.model_copy(update={"sink": (*config.sink, {"kind": "jsonl", "path": str(log)})})
     session = Session(
-        conversation=conversation, purpose=config.purpose or "demo", publish_text=config.publish_text, live=pace is not None
+        conversation=conversation,
+        purpose=config.purpose or "demo",
+        publish_text=config.publish_text,
+        live=pace is not None,
     )
-    words = "the speech recogniser" if transcribe else f"the sidecar transcript {SAMPLE.with_suffix('.vtt').name}"
+    words = (
+        "the speech recogniser" if transcribe else f"the sidecar transcript {SAMPLE.with_suffix('.vtt').name}"
+    )
     typer.echo(BANNER.format(words=words))
     execute(config, session, "lmam demo", lossless=pace is None, speed=pace or 1.0)
     typer.echo(f"log: {log}")

@@ -17,7 +17,7 @@ def run(path: Path, *, mqtt: str | None, settings: Sequence[str]) -> None:
     require_consent(config, str(path))
     live = is_live(config)
     conversation = config.conversation or new_conversation_id()
-    first, offset = resume(state_dir(config), conversation) if config.conversation else (1, 0.0)
+    resumed = resume(state_dir(config), conversation)
     if not config.sink:
         config = config.model_copy(update={"sink": ({"kind": "console"},)})
     session = Session(
@@ -27,7 +27,7 @@ def run(path: Path, *, mqtt: str | None, settings: Sequence[str]) -> None:
         exemption=config.exemption,
         live=live,
         publish_text=config.publish_text,
-        first_sequence=first,
-        offset=offset if live else 0.0,
+        first_sequence=resumed.first_sequence,
+        offset=resumed.offset,
     )
     execute(config, session, str(path), lossless=not live)

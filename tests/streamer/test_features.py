@@ -42,7 +42,12 @@ def first_face(faces: Sequence[FaceSample]) -> OneFace | None:
 
 
 def said(
-    text: str = "hello", speaker: str = "s0", *, final: bool = True, confidence: float = 0.9, voice: object = None
+    text: str = "hello",
+    speaker: str = "s0",
+    *,
+    final: bool = True,
+    confidence: float = 0.9,
+    voice: object = None,
 ) -> Utterance:
     audio = AudioChunk(np.zeros(1600, np.float32), 0.0)
     segment = Segment(audio, final=final, voice=voice, quality=0.7)  # type: ignore[arg-type]

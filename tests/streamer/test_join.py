@@ -78,7 +78,11 @@ def test_a_window_that_speech_interrupts_is_given_up_and_the_next_begins_after_t
         segment(1.0, 3.0),
         Progress("audio", 6.0, 5.8),
     ]
-    assert spans(run_inline(Join(Config()), items)) == [(1.0, 3.0, True), (3.0, 5.0, False), (5.0, 5.5, False)]
+    assert spans(run_inline(Join(Config()), items)) == [
+        (1.0, 3.0, True),
+        (3.0, 5.0, False),
+        (5.0, 5.5, False),
+    ]
 
 
 def test_a_short_film_without_sound_gives_what_was_seen() -> None:
