@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import ConfigError
+from .payloads import InfoV1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +63,14 @@ class Control:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """``device`` is ``cpu`` or ``cuda`` (already decided); ``state_dir`` holds outboxes and conversations."""
+    """``device`` is ``cpu`` or ``cuda`` (already decided); ``state_dir`` holds outboxes and conversations.
+
+    ``info`` is what a sink may tell the world about this node.
+    """
 
     session: Session
     state_dir: Path
     device: str = "cpu"
     notices: Notices = field(default_factory=Notices)
     control: Control = field(default_factory=Control)
+    info: InfoV1 | None = None

@@ -195,6 +195,21 @@ class InfoV1(Message):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
 
+class ReplyV1(Message):
+    """The answer to a command: what was done, or why nothing was.
+
+    ``correlation`` is set where the protocol has no place for it (MQTT 3.1.1).
+    """
+
+    schema_: Literal["reply.v1"] = Field("reply.v1", alias="schema")
+    verb: str
+    ok: bool
+    message: str
+    correlation: str | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
 Event = EstimateV1 | HealthV1 | SessionV1  # what a sink receives, in order
 
 SCHEMAS: dict[str, type[Message]] = {
@@ -203,6 +218,7 @@ SCHEMAS: dict[str, type[Message]] = {
     "session.v1": SessionV1,
     "state.v1": StateV1,
     "info.v1": InfoV1,
+    "reply.v1": ReplyV1,
 }
 
 

@@ -1,0 +1,88 @@
+"""The canonical log: one estimate a line, as it was published."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TextIO
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..channel import Channel
+from ..clock import Clock
+from ..context import Context
+from ..conversations import note_log, strike
+from ..errors import PublishError
+from ..payloads import EstimateV1, Event, SessionV1
+from ..redact import publishable
+
+
+class Config(BaseModel):
+    """Where to write, and what."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="the file; {conversation} stands for the conversation's id")
+    partials: bool = Field(False, description="provisional estimates, too")
+    append: bool | None = Field(
+        None, description="keep what the file holds; default: yes live, no for a file"
+    )
+
+    def build(self, context: Context) -> JsonlSink:
+        """Open the log.
+
+        Raises:
+            PublishError: the file or its folder cannot be written.
+        """
+        return JsonlSink(self, context)
+
+
+class JsonlSink:
+    """Each line reaches the system before the next is written; ``path`` is the file.
+
+    A file or folder that it makes is its owner's only. The event `purged` removes the conversation's lines.
+    """
+
+    def __init__(self, config: Config, context: Context) -> None:
+        conversation = context.session.conversation
+        self.path = Path(str(config.path).replace("{conversation}", conversation)).expanduser()
+        self._context, self._partials = context, config.partials
+        keep = context.session.live if config.append is None else config.append
+        note_log(
+            context.state_dir, conversation, self.path
+        )  # first: what is written must be found by a purge
+        self._file = _open(self.path, keep=keep)
+
+    async def run(self, inbox: Channel[Event], clock: Clock) -> None:
+        try:
+            async for event in inbox:
+                if isinstance(event, SessionV1) and event.event == "purged":
+                    self._purge(event.conversation)
+                elif isinstance(event, EstimateV1) and (event.final or self._partials):
+                    self._write(publishable(event, self._context.session).to_json())
+        finally:
+            self._file.close()
+
+    def _write(self, line: str) -> None:
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise PublishError(
+                f"{self.path}: the log cannot be written ({error.strerror or error}); free some space or"
+                " choose another path, what was written so far is kept"
+            ) from error
+
+    def _purge(self, conversation: str) -> None:
+        self._file.close()
+        strike(self.path, conversation)
+        self._file = _open(self.path, keep=True)
+
+
+def _open(path: Path, *, keep: bool) -> TextIO:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if keep else os.O_TRUNC)
+        return os.fdopen(os.open(path, flags, 0o600), "a" if keep else "w", encoding="utf-8")
+    except OSError as error:
+        raise PublishError(f"{path}: the log cannot be opened ({error.strerror or error})") from error
