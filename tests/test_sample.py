@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -41,7 +42,7 @@ def test_two_speakers_take_turns_with_pauses_that_end_an_utterance(
 ) -> None:
     assert 10 <= len(cues) <= 14
     assert {who for *_, who, _ in cues} == {"A", "B"}
-    assert all(after[0] - before[1] >= 0.8 for before, after in zip(cues, cues[1:], strict=False))
+    assert all(after[0] - before[1] >= 0.8 for before, after in pairwise(cues))
     assert all(said.strip() for *_, said in cues)
 
 
@@ -53,7 +54,7 @@ def test_speech_is_where_the_transcript_says_and_silence_elsewhere(
         said = slice(round(start * RATE), round(end * RATE))
         speaking[said] = True
         edges = sound[said][: RATE // 10], sound[said][-RATE // 10 :]
-        assert min(np.sqrt(np.mean(edge**2)) for edge in edges) > 0.003
+        assert min(np.sqrt(np.mean(edge**2)) for edge in edges) > 0.001
         assert np.sqrt(np.mean(sound[said] ** 2)) > 0.02
     margin = RATE // 20  # the codec smears a little
     speaking = np.convolve(speaking, np.ones(2 * margin), "same") > 0
@@ -64,7 +65,7 @@ def test_no_pause_inside_an_utterance_would_end_it(
     cues: list[tuple[float, float, str, str]], sound: np.ndarray
 ) -> None:
     for start, end, *_ in cues:
-        loud = np.flatnonzero(np.abs(sound[round(start * RATE) : round(end * RATE)]) > 0.01)
+        loud = np.flatnonzero(np.abs(sound[round(start * RATE) : round(end * RATE)]) > 0.005)
         assert np.diff(loud).max() / RATE < 0.25
 
 
