@@ -1,0 +1,343 @@
+"""Train the face network on FER+ (``python -m models.train_face --help``).
+
+Targets are the vote distributions of FER+ (Barsoum et al., 2016); pictures that most people called
+"unknown" or "no face" are left out.  The epoch is chosen on the valid split; test is read once, at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor, nn
+
+from models.checkpoint import WEIGHTS
+from models.encoders.face import LABELS, SIZE, Config, FaceNet, normalise
+
+K = len(LABELS)
+NAME, VERSION = "lmam-face", "0.1.0"
+DATA = ["FER+ votes (Barsoum et al., 2016)", "FER2013 images (Goodfellow et al., 2013)"]
+LICENCES = {
+    "FER+ labels": "MIT",
+    "FER2013 images": "web images released for an ICML 2013 challenge, research",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Faces:
+    """``images_NHW`` uint8 and ``votes_NK`` float32, votes of the eight emotions (never all zero)."""
+
+    images_NHW: Tensor
+    votes_NK: Tensor
+
+    def __len__(self) -> int:
+        return len(self.images_NHW)
+
+    def targets(self) -> Tensor:
+        """Distributions ``[N, K]``: single votes count as slips where others agree, as in the paper."""
+        kept_NK = torch.where(self.votes_NK > 1, self.votes_NK, 0)
+        kept_NK = torch.where(kept_NK.sum(1, keepdim=True) > 0, kept_NK, self.votes_NK)
+        return kept_NK / kept_NK.sum(1, keepdim=True)
+
+
+def read(folder: Path, split: str) -> Faces:
+    """The ``split`` (train, valid, test) of the FER+ archives in ``folder``.
+
+    Raises:
+        ValueError: an archive is missing, damaged or of another layout.
+    """
+    path = folder / ("ferplus_train.npz" if split == "train" else "ferplus_eval.npz")
+    try:
+        with np.load(path) as archive:
+            images, votes = archive[f"images_{split}"], archive[f"votes_{split}"]
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file; --data names the folder that holds ferplus/") from None
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, ValueError) as error:
+        raise ValueError(f"{path}: not a readable FER+ archive ({error})") from error
+    if images.shape[1:] != (SIZE, SIZE) or votes.shape != (len(images), K + 2):
+        raise ValueError(f"{path}: images {images.shape} and votes {votes.shape} are not FER+")
+    kept = (votes.argmax(1) < K) & (votes[:, :K].sum(1) > 0)
+    return Faces(torch.from_numpy(images[kept]), torch.from_numpy(votes[kept][:, :K].astype(np.float32)))
+
+
+def augment(images_NHW: Tensor, rng: torch.Generator) -> Tensor:
+    """Grey levels 0..255 float ``[N, 48, 48]``, as another camera or detector would cut them."""
+    n = len(images_NHW)
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(n, generator=rng) * (high - low) + low
+
+    angle, zoom = uniform(-0.2, 0.2), uniform(0.87, 1.15)
+    flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
+    cos, sin = angle.cos() * zoom, angle.sin() * zoom
+    rows = (cos * flip, -sin, uniform(-0.13, 0.13), sin * flip, cos, uniform(-0.13, 0.13))
+    grid = F.affine_grid(torch.stack(rows, 1).view(n, 2, 3), [n, 1, SIZE, SIZE], align_corners=False)
+    x = F.grid_sample(images_NHW.float().unsqueeze(1), grid, padding_mode="border", align_corners=False)
+    x = x.lerp(_blur(x), (uniform(-1.0, 1.0).clamp_min(0)).view(n, 1, 1, 1)).squeeze(1) / 255
+    x = x.clamp(0, 1) ** uniform(-0.5, 0.5).exp().view(n, 1, 1)
+    ramp = torch.linspace(-1, 1, SIZE)
+    light = uniform(-0.15, 0.15).view(n, 1, 1) * ramp.view(1, 1, SIZE)
+    light = light + uniform(-0.1, 0.1).view(n, 1, 1) * ramp.view(1, SIZE, 1)
+    noise = torch.randn(x.shape, generator=rng) * uniform(-0.04, 0.04).clamp_min(0).view(n, 1, 1)
+    x = (x * uniform(0.6, 1.25).view(n, 1, 1) + light + noise).clamp(0, 1) * 255
+    return _erase(x, uniform, 0.2)
+
+
+def _blur(x: Tensor) -> Tensor:
+    """Gaussian of 1.4 pixels: what a cheap lens or a face of 30 pixels leaves."""
+    taps = torch.exp(-(torch.arange(-3, 4, dtype=torch.float32) ** 2) / (2 * 1.4**2))
+    taps = taps / taps.sum()
+    x = F.conv2d(F.pad(x, (3, 3, 0, 0), mode="replicate"), taps.view(1, 1, 1, 7))
+    return F.conv2d(F.pad(x, (0, 0, 3, 3), mode="replicate"), taps.view(1, 1, 7, 1))
+
+
+def _erase(x: Tensor, uniform: Callable[[float, float], Tensor], share: float) -> Tensor:
+    """Grey out one rectangle in ``share`` of the faces: a hand, a microphone, a mug."""
+    n = len(x)
+    on = uniform(0, 1) < share
+    at = torch.arange(SIZE).view(1, SIZE)
+    top, left = uniform(0, SIZE), uniform(0, SIZE)
+    height, width = uniform(6, 20), uniform(6, 20)
+    rows = (at >= top.view(n, 1)) & (at < (top + height).view(n, 1))
+    columns = (at >= left.view(n, 1)) & (at < (left + width).view(n, 1))
+    hole = rows.view(n, SIZE, 1) & columns.view(n, 1, SIZE) & on.view(n, 1, 1)
+    return torch.where(hole, x.mean((1, 2), keepdim=True), x)
+
+
+@torch.inference_mode()
+def logits_of(net: FaceNet, faces: Faces, batch: int = 256) -> Tensor:
+    """``[N, K]`` of all ``faces``, without augmentation."""
+    net.eval()
+    return torch.cat([net(normalise(part))[1] for part in _batches(faces.images_NHW, batch)])
+
+
+def _batches(items: Tensor, size: int) -> tuple[Tensor, ...]:
+    parts: tuple[Tensor, ...] = items.split(size)  # type: ignore[no-untyped-call]
+    return parts
+
+
+def accuracy(logits_NK: Tensor, faces: Faces) -> float:
+    """Share of faces whose top emotion has the most votes; where two tie, either is right."""
+    top_NK = faces.votes_NK == faces.votes_NK.amax(1, keepdim=True)
+    return top_NK.gather(1, logits_NK.argmax(1, keepdim=True)).float().mean().item()
+
+
+def per_class(logits_NK: Tensor, faces: Faces) -> dict[str, dict[str, float]]:
+    """Recall, precision and count of every emotion, the first of the most voted taken as true."""
+    truth_N, guess_N = faces.votes_NK.argmax(1), logits_NK.argmax(1)
+    table = {}
+    for k, label in enumerate(LABELS):
+        true, said = truth_N == k, guess_N == k
+        hits = (true & said).sum().item()
+        table[label] = {
+            "n": int(true.sum()),
+            "recall": hits / max(1, int(true.sum())),
+            "precision": hits / max(1, int(said.sum())),
+        }
+    return table
+
+
+def calibrate(net: FaceNet, valid: Faces) -> None:
+    """Fold one temperature and one offset per emotion, fitted on ``valid``, into the last layer.
+
+    The train split is capped in neutral and happiness, so its shares of the emotions are not those met in
+    life; the offsets put that right without touching the embedding.
+    """
+    logits_NK, targets_NK = logits_of(net, valid).clone(), valid.targets()
+    scale = torch.zeros((), requires_grad=True)
+    offset_K = torch.zeros(K, requires_grad=True)
+    solver = torch.optim.LBFGS([scale, offset_K], max_iter=100)
+
+    def loss() -> Tensor:
+        solver.zero_grad()
+        value = (
+            F.cross_entropy(logits_NK * scale.exp() + offset_K, targets_NK) + 1e-3 * offset_K.square().sum()
+        )
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    solver.step(loss)  # type: ignore[no-untyped-call]
+    last = net.head[1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.mul_(scale.exp())
+        last.bias.mul_(scale.exp()).add_(offset_K)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to train: ``rate`` is the peak learning rate of one warm-up and cosine decay."""
+
+    seed: int = 0
+    epochs: int = 24
+    batch: int = 64
+    rate: float = 2e-3
+    decay: float = 0.02
+    average: float = 0.998  # of the moving average of the weights that is kept
+
+
+class Trainer:
+    """One run; `epoch` trains once over the data and returns its mean loss."""
+
+    def __init__(self, train: Faces, config: Config, plan: Plan) -> None:
+        torch.manual_seed(plan.seed)
+        self._rng = torch.Generator().manual_seed(plan.seed)
+        self._train, self._targets, self._plan = train, train.targets(), plan
+        self._net = FaceNet(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self._net).requires_grad_(False)
+        self.steps = max(1, len(train) // plan.batch)  # an epoch; the rest is drawn in another
+        self._done = 0
+        self._solver = torch.optim.AdamW(self._net.parameters(), lr=plan.rate, weight_decay=plan.decay)
+
+    def epoch(self, progress: Progress | None = None, task: int = 0) -> float:
+        self._net.train()
+        order = torch.randperm(len(self._train), generator=self._rng)
+        total = 0.0
+        for batch in _batches(order, self._plan.batch)[: self.steps]:
+            total += self._step(batch)
+            if progress is not None:
+                progress.advance(task)  # type: ignore[arg-type]
+        return total / self.steps
+
+    def _step(self, batch: Tensor) -> float:
+        for group in self._solver.param_groups:
+            group["lr"] = self._plan.rate * self._shape()
+        x = normalise(augment(self._train.images_NHW[batch], self._rng))
+        loss = F.cross_entropy(self._net(x.to(memory_format=torch.channels_last))[1], self._targets[batch])
+        self._solver.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._solver.step()
+        self._done += 1
+        keep = min(self._plan.average, self._done / (self._done + 10))
+        for mine, theirs in zip(
+            self.average.state_dict().values(), self._net.state_dict().values(), strict=True
+        ):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - keep)
+            else:
+                mine.copy_(theirs)
+        return loss.item()
+
+    def _shape(self) -> float:
+        share = self._done / (self.steps * self._plan.epochs)
+        return min(1.0, share / 0.05 + 0.02) * (0.5 + 0.5 * math.cos(math.pi * share))
+
+
+def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -> dict[str, object]:
+    """Train, choose, calibrate, test and write ``out``; returns the report.
+
+    Raises:
+        ValueError: the data are missing or damaged.
+    """
+    started = time.monotonic()
+    folder = data / "ferplus"
+    faces, valid, test = (read(folder, split) for split in ("train", "valid", "test"))
+    trainer = Trainer(faces, config, plan)
+    parameters = sum(p.numel() for p in trainer.average.parameters())
+    console.print(f"{len(faces)} train, {len(valid)} valid, {len(test)} test faces; {parameters} parameters")
+    best, chosen, epoch_of_best = -1.0, copy.deepcopy(trainer.average), 0
+    with _bar(console) as progress:
+        task = progress.add_task("training", total=plan.epochs * trainer.steps)
+        for epoch in range(plan.epochs):
+            loss = trainer.epoch(progress, task)
+            score = accuracy(logits_of(trainer.average, valid), valid)
+            progress.console.print(f"epoch {epoch + 1}: train loss {loss:.4f}, valid accuracy {score:.4f}")
+            if score > best:
+                best, chosen, epoch_of_best = score, copy.deepcopy(trainer.average), epoch + 1
+                calibrate(chosen, valid)
+                chosen.save(
+                    out, facts({"valid_accuracy": best, "finished": False})
+                )  # a stopped run keeps this
+    logits = logits_of(chosen, test)
+    report: dict[str, object] = {
+        "test_accuracy": accuracy(logits, test),
+        "test_cross_entropy": F.cross_entropy(logits, test.targets()).item(),
+        "valid_accuracy": accuracy(logits_of(chosen, valid), valid),
+        "n": {"train": len(faces), "valid": len(valid), "test": len(test)},
+        "per_class": per_class(logits, test),
+        "chosen_epoch": epoch_of_best,
+        "parameters": parameters,
+        "seconds": time.monotonic() - started,
+        "plan": asdict(plan),
+    }
+    chosen.save(out, facts(report))
+    return report
+
+
+def facts(report: dict[str, object]) -> dict[str, object]:
+    """What the weight file says about itself."""
+    return {
+        "name": NAME,
+        "version": VERSION,
+        "metrics": {k: v for k, v in report.items() if k != "seconds"},
+        "data": DATA,
+        "data_licences": LICENCES,
+        "commercial_use": "no",
+    }
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def parser() -> argparse.ArgumentParser:
+    cli = argparse.ArgumentParser(
+        prog="python -m models.train_face",
+        description="Train the face network on FER+ and write its weights with their facts.",
+    )
+    cli.add_argument(
+        "--data", type=Path, required=True, help="folder that holds ferplus/ with its two archives"
+    )
+    cli.add_argument("--out", type=Path, default=WEIGHTS / "face.safetensors", help="weights to write")
+    cli.add_argument("--seed", type=int, default=Plan().seed, help="of weights, order and augmentation")
+    cli.add_argument("--epochs", type=int, default=Plan().epochs, help="passes over the training faces")
+    cli.add_argument("--width", type=int, default=Config().width, help="channels of the first stage")
+    cli.add_argument(
+        "--blocks", type=int, nargs=3, default=Config().blocks, help="residual blocks of the three stages"
+    )
+    cli.add_argument("--json", type=Path, help="write the report here, too")
+    return cli
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    console = Console(stderr=True)
+    torch.set_num_threads(1)
+    if args.epochs < 1:
+        console.print("--epochs must be at least 1", style="red")
+        return 2
+    config = Config(width=args.width, blocks=tuple(args.blocks))
+    try:
+        report = train(args.data, args.out, config, Plan(seed=args.seed, epochs=args.epochs), console)
+    except ValueError as error:
+        console.print(str(error), style="red", soft_wrap=True)
+        return 2
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=2) + "\n")
+    n = report["n"]
+    assert isinstance(n, dict)
+    console.print(
+        f"seed {args.seed}: test accuracy {report['test_accuracy']:.4f} (n = {n['test']}), valid "
+        f"{report['valid_accuracy']:.4f}, {report['parameters']} parameters, {report['seconds']:.0f} s; "
+        f"{args.out}",
+        soft_wrap=True,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

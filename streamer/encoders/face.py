@@ -1,0 +1,127 @@
+"""Pictures in, faces out: detect, follow, cut, embed.
+
+``kind = "face"``.  The detector is YuNet where its ONNX file is present, else the Haar cascade inside OpenCV.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from streamer.errors import EncodeError
+
+from ..faces.track import Tracker
+from ..types import FaceSample, Progress, VideoFrame
+
+if TYPE_CHECKING:
+    from models.encoders.face import FaceNet
+
+    from ..faces.detect import Detector
+    from ..faces.square import Square
+
+TRACK = "video"
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    """``fps``: analyse at most one picture per ``1/fps`` seconds of stream time; ``min_size`` in pixels."""
+
+    detector: Literal["auto", "yunet", "haar"] = "auto"
+    yunet_path: Path | None = None
+    weights: Path | None = None
+    fps: float = Field(default=8.0, gt=0, le=120)
+    max_faces: int = Field(default=4, ge=1, le=64)
+    min_size: int = Field(default=48, ge=16)
+
+    def build(self, device: str = "cpu") -> FaceEncoder:
+        """The stage, its networks loaded on ``device``.
+
+        Raises:
+            EncodeError: OpenCV, the detector or the weights are missing or damaged.
+        """
+        from models.checkpoint import CheckpointError
+        from models.encoders.face import FaceNet
+
+        try:
+            net = FaceNet.load(self.weights, device)
+        except CheckpointError as error:
+            raise EncodeError(str(error)) from error
+        return FaceEncoder(self, net, self._detector())
+
+    def _detector(self) -> Detector:
+        from ..faces.detect import Haar, YuNet
+
+        path = self.yunet_path or default_yunet()
+        if self.detector == "yunet" or (self.detector == "auto" and (self.yunet_path or path.is_file())):
+            return YuNet(path, self.min_size)
+        return Haar(self.min_size)
+
+
+def default_yunet() -> Path:
+    """Where ``lmam models pull`` puts the detector; it may not be there."""
+    from platformdirs import user_data_path
+
+    return user_data_path("lmam") / "weights" / "yunet.onnx"
+
+
+class FaceEncoder:
+    """Yields the believed faces of every analysed picture, then how far the pictures have been seen.
+
+    Decides by event time only: the same pictures give the same faces at any speed.
+    """
+
+    def __init__(self, config: Config, net: FaceNet, detector: Detector) -> None:
+        self._config, self._net, self._detector = config, net, detector
+        self._tracker = Tracker(detector.confirm)
+        self._slot, self._second = -1, -1
+
+    def push(self, frame: VideoFrame) -> Iterator[FaceSample | Progress]:
+        slot = int(frame.time * self._config.fps + 1e-6)
+        if slot != self._slot:
+            self._slot = slot
+            yield from self._analyse(frame)
+        yield Progress(TRACK, frame.time)
+
+    def flush(self) -> Iterator[FaceSample | Progress]:
+        yield Progress(TRACK)
+
+    def _find(self, frame: VideoFrame) -> list[Square]:
+        """Looks everywhere once a second and whenever a face that was there is not found near its place."""
+        near = self._tracker.expected(frame.time)
+        second = int(frame.time // 1)
+        if near and second == self._second:
+            found = self._detector.find(frame.bgr, near)
+            if len(found) >= len(near):
+                return found
+        self._second = second
+        return self._detector.find(frame.bgr)
+
+    def _analyse(self, frame: VideoFrame) -> Iterator[FaceSample]:
+        from models.encoders.face import SIZE
+
+        from ..faces.quality import crop, quality
+
+        faces = self._tracker.update(frame.time, self._find(frame)[: self._config.max_faces])
+        if not faces:
+            return
+        crops = np.stack([crop(frame.bgr, face, SIZE) for _, face in faces])
+        embeddings, emotions = (t.cpu().numpy() for t in self._net.embed(crops))
+        for i, (number, face) in enumerate(faces):
+            yield FaceSample(
+                time=frame.time,
+                track=number,
+                box=_inside(face.box, frame.bgr.shape[1], frame.bgr.shape[0]),
+                quality=quality(crops[i], face),
+                embedding=embeddings[i],
+                emotion=tuple(emotions[i].tolist()),
+            )
+
+
+def _inside(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """``box`` cut at the borders of a picture of ``width`` and ``height`` pixels."""
+    left, top = max(0, min(box[0], width - 1)), max(0, min(box[1], height - 1))
+    right, bottom = min(width, box[0] + box[2]), min(height, box[1] + box[3])
+    return left, top, max(1, right - left), max(1, bottom - top)
