@@ -178,6 +178,10 @@ class Reader:
                 packet = next(packets)
             except StopIteration:
                 return
+            except IndexError:  # PyAV has no name for a track that turns up in the middle; read on
+                packets = self._container.demux(*self._streams.values())
+                self._left_out += 1
+                continue
             except (av.FFmpegError, OSError):
                 break
             for frame in self._decode(packet):

@@ -246,6 +246,32 @@ def test_damage_in_the_middle_loses_only_the_middle(tmp_path: Path) -> None:
     assert chunks[-1].span.end == pytest.approx(5.0, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("a.mkv", {}),
+        ("a.avi", {}),
+        ("a.mov", {}),
+        ("a.mp4", {"audio_codec": "aac"}),
+        ("a.flv", {"audio_codec": "aac", "video_codec": "flv1"}),
+        ("a.ts", {"audio_codec": "mp2", "video_codec": "mpeg2video"}),
+        ("a.mpg", {"audio_codec": "mp2", "video_codec": "mpeg2video"}),
+    ],
+)
+def test_no_container_loses_its_end_to_damage_in_the_middle(
+    tmp_path: Path, name: str, codecs: dict[str, str]
+) -> None:
+    path = film(tmp_path / name, 5.0, **codecs)
+    data = bytearray(path.read_bytes())
+    middle, length = len(data) // 2, len(data) // 10
+    data[middle : middle + length] = b"\xff" * length
+    path.write_bytes(data)
+    chunks, pictures, _ = read(path)
+    assert chunks[-1].span.end > 4.0
+    assert pictures[-1].time > 4.0
+    assert sum(len(c.pcm) for c in chunks) / RATE > 4.0
+
+
 def test_reading_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv")
     (one, _), (two, _) = read_all(path), read_all(path)
