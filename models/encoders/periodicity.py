@@ -1,0 +1,248 @@
+"""How periodic a voice is, frame by frame: pitch candidates, their strength, and the best path through them.
+
+Autocorrelation and forward cross-correlation after P. Boersma, "Accurate short-term analysis of the fundamental
+frequency and the harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17 (1993): the methods behind
+Praat's "To Pitch (ac)" and "To Harmonicity (cc)". Frames are analysed in batches, each on its own, so results do
+not depend on how the sound was cut into batches.
+
+Shape suffixes: F frames, S samples of a frame, L lags, C candidates (column 0 is "unvoiced").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_DEPTH = 14  # samples on either side of a maximum that the interpolation looks at
+_FINE = 32  # the interpolation table's points per sample
+_STEP = 8  # distance, in table points, of the three points around a refined maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What counts as a voice. Frequencies in Hz, ``step`` in samples, the rest without unit (Praat's names)."""
+
+    floor: float
+    ceiling: float
+    step: int
+    periods: float
+    voicing: float
+    silence: float = 0.03
+    octave_cost: float = 0.01
+    octave_jump_cost: float = 0.35
+    change_cost: float = 0.14
+    candidates: int = 15
+
+    def unvoiced(self, relative_peak_F: Floats) -> Floats:
+        """The strength of the unvoiced candidate, given each frame's peak relative to the loudest of all."""
+        quiet_F = 2.0 - relative_peak_F * (1.0 + self.voicing) / self.silence
+        return self.voicing + np.maximum(0.0, quiet_F)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Pitch candidates of F frames: ``hz_FC`` (0 is unvoiced or empty), ``strength_FC`` (-inf is empty).
+
+    ``strength_FC`` already carries the octave cost; its column 0 is filled in when the loudest peak is known.
+    ``peak_F`` is the largest absolute amplitude near the middle of each frame.
+    """
+
+    hz_FC: Floats
+    strength_FC: Floats
+    peak_F: Floats
+
+
+def _kernel() -> Floats:
+    """Hann-tapered sinc weights ``[2 * _FINE + 1, 2 * _DEPTH + 1]`` for offsets of -1 to 1 sample."""
+    offset = np.arange(-_FINE, _FINE + 1)[:, None] / _FINE
+    distance = offset - np.arange(-_DEPTH, _DEPTH + 1)[None, :]
+    taper = np.where(np.abs(distance) <= _DEPTH, 0.5 + 0.5 * np.cos(np.pi * distance / _DEPTH), 0.0)
+    return np.asarray(np.sinc(distance) * taper)
+
+
+_SINC = _kernel()
+
+
+def refine(r_FL: Floats, rows: Ints, lags: Ints) -> tuple[Floats, Floats]:
+    """The true place (in samples) and height of the maxima of ``r_FL`` at ``rows``, ``lags``.
+
+    ``r_FL`` starts at lag ``-_DEPTH`` and reaches ``_DEPTH`` beyond the largest of ``lags``. A parabola through three
+    samples gives a first place; band-limited interpolation around it gives a second parabola.
+    """
+    at = lags + _DEPTH
+    left, middle, right = r_FL[rows, at - 1], r_FL[rows, at], r_FL[rows, at + 1]
+    bend = 2.0 * middle - left - right
+    shift = np.divide(0.5 * (right - left), bend, out=np.zeros_like(bend), where=bend > 0)
+    centre = np.clip(np.rint(shift * _FINE).astype(np.int64), _STEP - _FINE, _FINE - _STEP)
+    around = r_FL[rows[:, None], at[:, None] + np.arange(-_DEPTH, _DEPTH + 1)]
+    low, mid, high = ((around * _SINC[centre + _FINE + o]).sum(1) for o in (-_STEP, 0, _STEP))
+    slope, bend = 0.5 * (high - low), 2.0 * mid - low - high
+    move = np.clip(np.divide(slope, bend, out=np.zeros_like(bend), where=bend > 0), -1.0, 1.0)
+    height = mid + 0.5 * slope * move
+    height = np.where(height > 1.0, 1.0 / np.maximum(height, 1.0), height)
+    return lags + (centre + move * _STEP) / _FINE, height
+
+
+def maxima(r_FL: Floats, least: float, first: int, last: int) -> tuple[Ints, Ints]:
+    """Rows and lags, ``first <= lag < last``, of the local maxima above ``least``; ``r_FL`` as in `refine`."""
+    here = r_FL[:, _DEPTH + first : _DEPTH + last]
+    before = r_FL[:, _DEPTH + first - 1 : _DEPTH + last - 1]
+    after = r_FL[:, _DEPTH + first + 1 : _DEPTH + last + 1]
+    rows, columns = np.nonzero((here > least) & (here > before) & (here >= after))
+    return rows, columns + first
+
+
+def _mirrored(r_FL: Floats) -> Floats:
+    """A correlation from lag 0 on, continued to lag ``-_DEPTH`` as an even function."""
+    return np.concatenate((r_FL[:, _DEPTH:0:-1], r_FL), axis=1)
+
+
+class AutoCorrelation:
+    """Pitch candidates by windowed autocorrelation, divided by that of the window (Boersma 1993, eq. 9)."""
+
+    def __init__(self, search: Search, rate: int) -> None:
+        self.search = search
+        self._rate = rate
+        self._period = int(rate / search.floor)
+        self.length = 2 * (int(search.periods * rate / search.floor) // 2)
+        self._reach = self._period + 2 + _DEPTH + 1
+        self._size = next_fast_len(self.length + self._reach, real=True)
+        self._window_S = np.hanning(self.length + 2)[1:-1]
+        self._window_r_L = self._correlate(self._window_S[None, :])[0]
+        self._window_r_L /= self._window_r_L[0]
+
+    def analyse(self, frames_FS: Floats) -> Candidates:
+        """Candidates of each frame of ``length`` samples."""
+        middle, period = self.length // 2, self._period
+        mean_F1 = frames_FS[:, middle - period : middle + period].mean(1, keepdims=True)
+        windowed_FS = (frames_FS - mean_F1) * self._window_S
+        near = period // 2 + 1
+        peak_F = np.abs(windowed_FS[:, middle - near : middle + near]).max(1)
+        r_FL = self._correlate(windowed_FS)
+        power_F1 = np.where(r_FL[:, :1] > 0, r_FL[:, :1], 1.0)
+        r_FL = _mirrored(r_FL / (power_F1 * self._window_r_L))
+        return self._candidates(r_FL, peak_F)
+
+    def _correlate(self, x_FS: Floats) -> Floats:
+        spectrum = rfft(x_FS, self._size, axis=1)
+        power = spectrum.real**2 + spectrum.imag**2
+        return np.asarray(irfft(power, self._size, axis=1)[:, : self._reach])
+
+    def _candidates(self, r_FL: Floats, peak_F: Floats) -> Candidates:
+        search, count = self.search, self.search.candidates
+        first = max(2, int(self._rate / search.ceiling))
+        rows, lags = maxima(r_FL, 0.5 * search.voicing, first, self._period + 2)
+        place, height = refine(r_FL, rows, lags)
+        hz = self._rate / place
+        score = height - search.octave_cost * np.log2(search.ceiling / hz)
+        score = np.where(hz < search.ceiling, score, -np.inf)
+        order = np.lexsort((-score, rows))
+        rows, hz, score = rows[order], hz[order], score[order]
+        rank = np.arange(len(rows)) - np.searchsorted(rows, rows)
+        keep = (rank < count - 1) & np.isfinite(score)
+        hz_FC = np.zeros((len(peak_F), count))
+        strength_FC = np.full((len(peak_F), count), -np.inf)
+        hz_FC[rows[keep], rank[keep] + 1] = hz[keep]
+        strength_FC[rows[keep], rank[keep] + 1] = score[keep]
+        return Candidates(hz_FC, strength_FC, peak_F)
+
+
+class Harmonicity:
+    """The strongest forward cross-correlation of each frame, whatever its lag ("To Harmonicity (cc)")."""
+
+    def __init__(self, floor: float, rate: int) -> None:
+        self._period = int(rate / floor)
+        self.length = 2 * self._period + 2 + _DEPTH + 2
+        self._size = next_fast_len(self.length, real=True)
+
+    def analyse(self, frames_FS: Floats) -> tuple[Floats, Floats]:
+        """``(strength_F, peak_F)``: correlation of 0 to 1 (0 where there is none) and amplitude of each frame."""
+        period = self._period
+        x_FS = frames_FS - frames_FS[:, : 2 * period].mean(1, keepdims=True)
+        near = period // 2 + 1
+        peak_F = np.abs(x_FS[:, period - near : period + near]).max(1)
+        r_FL = _mirrored(self._correlate(x_FS))
+        rows, lags = maxima(r_FL, 0.0, 2, period + 2)
+        _, height = refine(r_FL, rows, lags)
+        strength_F = np.zeros(len(x_FS))
+        np.maximum.at(strength_F, rows, height)
+        return strength_F, peak_F
+
+    def _correlate(self, x_FS: Floats) -> Floats:
+        """Normalised correlation of the first period with what follows, from lag 0 on."""
+        period = self._period
+        lags = self.length - period
+        head = rfft(x_FS[:, :period], self._size, axis=1)
+        product_FL = irfft(np.conj(head) * rfft(x_FS, self._size, axis=1), self._size, axis=1)[:, :lags]
+        sums = np.concatenate((np.zeros((len(x_FS), 1)), np.cumsum(x_FS**2, axis=1)), axis=1)
+        energy_FL = sums[:, period:-1] - sums[:, : -period - 1]
+        scale_FL = np.sqrt(np.maximum(energy_FL[:, :1] * energy_FL, 0.0))
+        safe = scale_FL > 1e-12 * scale_FL.max(initial=0.0)
+        return np.divide(product_FL, scale_FL, out=np.zeros_like(product_FL), where=safe & (scale_FL > 0))
+
+
+class Path:
+    """The cheapest way through the candidates (Viterbi), kept so that new frames add only their own work.
+
+    The strength of "unvoiced" depends on the loudest peak heard so far. When a louder one comes, only the frames
+    from the first whose strength changed are walked again.
+    """
+
+    def __init__(self, search: Search, rate: int) -> None:
+        self._search = search
+        scale = 0.01 * rate / search.step  # the costs are per 10 ms
+        self._jump, self._change = search.octave_jump_cost * scale, search.change_cost * scale
+        self._unvoiced_F: Floats = np.zeros(0)
+        self._score_FC: Floats = np.zeros((0, search.candidates))
+        self._from_FC: Ints = np.zeros((0, search.candidates), dtype=np.int64)
+
+    def best(self, found: Candidates, loudest: float) -> Floats:
+        """The pitch of each frame in Hz ``[F]``, 0 where it is unvoiced."""
+        frames = len(found.peak_F)
+        if not frames or loudest <= 0:
+            return np.zeros(frames)
+        unvoiced_F = self._search.unvoiced(np.minimum(1.0, found.peak_F / loudest))
+        self._walk(found, unvoiced_F)
+        chosen = np.zeros(frames, dtype=np.int64)
+        state = int(self._score_FC[frames - 1].argmax())
+        for frame in range(frames - 1, -1, -1):
+            chosen[frame] = state
+            state = int(self._from_FC[frame, state])
+        return np.asarray(found.hz_FC[np.arange(frames), chosen])
+
+    def _walk(self, found: Candidates, unvoiced_F: Floats) -> None:
+        known = min(len(self._unvoiced_F), len(unvoiced_F))
+        changed = np.flatnonzero(self._unvoiced_F[:known] != unvoiced_F[:known])
+        start = int(changed[0]) if len(changed) else known
+        strength_FC = found.strength_FC[start:].copy()
+        strength_FC[:, 0] = unvoiced_F[start:]
+        cost_FCC = self._transitions(found.hz_FC[max(start - 1, 0) :])
+        score_FC, from_FC = np.empty_like(strength_FC), np.zeros(strength_FC.shape, dtype=np.int64)
+        columns = np.arange(strength_FC.shape[1])
+        last = self._score_FC[start - 1] if start else None
+        for frame, strength in enumerate(strength_FC):
+            if last is None:
+                last = strength
+            else:
+                total = last[:, None] - cost_FCC[frame if start else frame - 1]
+                came = total.argmax(0)
+                last = total[came, columns] + strength
+                from_FC[frame] = came
+            score_FC[frame] = last
+        self._unvoiced_F = unvoiced_F
+        self._score_FC = np.concatenate((self._score_FC[:start], score_FC))
+        self._from_FC = np.concatenate((self._from_FC[:start], from_FC))
+
+    def _transitions(self, hz_FC: Floats) -> Floats:
+        """Cost ``[F - 1, from, to]`` between the candidates of neighbouring frames."""
+        voiced_FC = hz_FC > 0
+        octave_FC = np.log2(np.where(voiced_FC, hz_FC, 1.0))
+        jump = self._jump * np.abs(octave_FC[:-1, :, None] - octave_FC[1:, None, :])
+        before, after = voiced_FC[:-1, :, None], voiced_FC[1:, None, :]
+        return np.where(before & after, jump, np.where(before != after, self._change, 0.0))
