@@ -82,8 +82,9 @@ def create() -> None:
     """Make ``.venv`` unless a finished one is there."""
     if VENV.exists() and (UNFINISHED.exists() or not runs()):
         say("the .venv found here is unfinished or broken: starting over")
-        shutil.rmtree(VENV)
-    if VENV.exists():
+        UNFINISHED.touch()
+        empty(VENV)
+    elif VENV.exists():
         return
     if shutil.disk_usage(ROOT).free < FREE:
         say(f"warning: less than {FREE / 1e9:.0f} GB free here; the set-up may not fit")
@@ -91,11 +92,20 @@ def create() -> None:
         install_venv_package()
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"making .venv with Python {version}")
-    VENV.mkdir()
+    VENV.mkdir(exist_ok=True)
     UNFINISHED.touch()
     made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
     if made.returncode:
         stop(f"python -m venv failed:\n{made.stdout}{made.stderr}\n{venv_advice()}")
+
+
+def empty(folder: Path) -> None:
+    """Remove what ``folder`` holds but the mark, which must outlive an interruption."""
+    for item in folder.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        elif item != UNFINISHED:
+            item.unlink()
 
 
 def install_venv_package() -> None:
