@@ -1,8 +1,8 @@
 """What a speech recogniser does to text: no capitals, no punctuation, some words wrong.
 
-Used to augment training and for the evaluation row "lower-cased, unpunctuated, 30 % word errors". Errors are
-substitutions, deletions and insertions in the proportion usual of recognisers (60 : 25 : 15); a substitute is a
-frequent training word spelt alike, so that it tends to sound alike.
+Used to augment training and for the evaluation row "lower-cased, unpunctuated, 30 % word errors". Errors
+are substitutions, deletions and insertions in the proportion usual of recognisers (60 : 25 : 15); a
+substitute is a frequent training word spelt alike, so that it tends to sound alike.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class WordErrors:
                 self._like.setdefault(key, []).append(word)
 
     def corrupt(self, text: str, rate: float, random_: random.Random) -> str:
-        """`plain` text in which each word is wrong with probability ``rate`` (0..1); never empty if it was not.
+        """`plain` text in which each word is wrong with probability ``rate`` (0..1).
+
+        Never empty if the plain text was not.
 
         Raises:
             ValueError: a rate outside 0..1.

@@ -32,7 +32,7 @@ def examples(conversations: Sequence[Conversation], prior: Prior) -> list[Exampl
     """Each conversation with causally normalised prosody."""
     out = []
     for c in conversations:
-        z_NA = causal_normalise(c.audio_NA, c.speakers, prior)
+        z_NA = torch.from_numpy(causal_normalise(c.audio_NA, c.speakers, prior)).float()
         heard_N = torch.from_numpy((c.audio_NA == c.audio_NA).any(1))
         out.append(
             Example(c.texts, c.speakers, torch.tensor(c.labels), torch.from_numpy(z_NA).float(), heard_N)
@@ -60,7 +60,7 @@ def collate(
     visual: Sequence[Tensor] | None = None,
     visual_dim: int = 64,
 ) -> tuple[Dialogue, Tensor]:
-    """A padded `Dialogue` and its labels ``[B, N]``; ``present`` and features are per conversation ``[N, ...]``."""
+    """A padded `Dialogue` and its labels ``[B, N]``; the lists hold ``[N, ...]`` of each conversation."""
     visual = visual or [torch.zeros(len(e.texts), visual_dim) for e in group]
     valid = [torch.ones(len(e.texts), dtype=torch.bool) for e in group]
 

@@ -22,9 +22,9 @@ DEFAULT = WEIGHTS / "fusion.safetensors"
 class Fusion:
     """A conversation model ready to step.
 
-    ``net`` is in eval mode; its probabilities are ``models.calibration.probabilities(logits, temperature)`` in the
-    order of ``labels``. ``prior`` names the measures of the voice (`audio_measures`) and normalises them
-    (`models.normalise.Running`). ``meta`` holds the facts of the file's header.
+    ``net`` is in eval mode; its probabilities are ``models.calibration.probabilities(logits, temperature)``
+    in the order of ``labels``. ``prior`` names the measures of the voice (`audio_measures`) and normalises
+    them (`models.normalise.Running`). ``meta`` holds the facts of the file's header.
     """
 
     net: GruLmam

@@ -51,10 +51,10 @@ def unroll(model: Steppable[S], dialogue: Dialogue, state: S | None = None) -> t
 def contributions(model: Steppable[S], turn: Turn, state: S) -> tuple[Tensor, S, Tensor]:
     """One step with the share ``weights_BM`` that each present modality had in it.
 
-    The share of a modality is how far the log-probability of the label given falls when this utterance is read without
-    that modality (never below zero), divided by the sum over the modalities. Shares are in 0..1 and sum to 1 over
-    those present; where none changes anything they are equal, and a modality that is absent has 0. The cost is one
-    step of a batch M + 1 times as large.
+    The share of a modality is how far the log-probability of the label given falls when this utterance is
+    read without that modality (never below zero), divided by the sum over the modalities. Shares are in 0..1
+    and sum to 1 over those present; where none changes anything they are equal; an absent modality has 0.
+    The cost is one step of a batch M + 1 times as large.
 
     Returns:
         logits ``[B, C]``, the state after the step, weights ``[B, M]``.

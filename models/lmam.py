@@ -9,13 +9,13 @@ The paper's equations, for utterance t and modality m, h_j^k being row j of memo
     5  fusion       z_t = GELU(sum over present m of c_t^m) + sum over present m of h_t^m
     6  low rank     W_k = U_k V^T, so that s = (V^T h_t^m) . (U_k^T h_j^k), both in R^r, r << d
 
-Where this departs from the authors' published code, and why (docs/model-results.md has the figures):
-beta, a learned temperature for each memory, stands for their tanh, which bounds every weight and makes the block
-almost a mean; every modality is a memory with a value stream of its own, not text alone, so that what the voice and
-the face say enters z; V is shared and each memory has a small U of its own instead of one W for all; and j runs over
-t - window < j <= t only.
+Where this departs from the authors' published code, and why: beta, a learned temperature for each memory,
+stands for their tanh, which bounds every weight and makes the block almost a mean; every modality is a memory
+with a value stream of its own, not text alone, so that what voice and face say enters z; V is shared and each
+memory has a small U of its own instead of one W for all; and j runs over t - window < j <= t only.
 
-A modality that is absent is masked as a query and as a memory. Masked entries may hold anything, NaN included.
+A modality that is absent is masked as a query and as a memory. Masked entries may hold
+anything, NaN included.
 
 Shape suffixes: B conversations, T utterances asked of, J utterances remembered, M modalities asked with,
 K modalities remembered (both 3), D width, R rank.
@@ -54,7 +54,7 @@ class LowRankMatching(nn.Module):
 
 
 def masked_softmax(score: Tensor, allowed: Tensor) -> Tensor:
-    """Softmax over the last dimension where ``allowed``; zero elsewhere, and a row with nothing allowed is zero."""
+    """Softmax over the last dimension where ``allowed``, zero elsewhere; nothing allowed is all zero."""
     score = torch.where(allowed, score, torch.finfo(score.dtype).min)
     return torch.where(allowed, F.softmax(score, -1), 0.0)
 
@@ -84,7 +84,7 @@ def causal_window(n: int, window: int, device: torch.device | None = None) -> Te
 
 
 class LMAM(nn.Module):
-    """The block. `forward` takes whole conversations, `step` one utterance and the memory of the last ones."""
+    """The block: `forward` takes whole conversations, `step` one utterance and the memory of the last."""
 
     def __init__(self, *, modalities: int = 3, dim: int = 128, rank: int = 16, window: int = 16) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
 """MELD: conversations of the TV show Friends with one emotion for each utterance (Poria et al. 2019).
 
-Read from ``meld/meld_text_prosody.csv.gz`` (labels of declare-lab/MELD, Praat measures of SpeechCueLLM). Speakers
-are anonymous: their order of first appearance in the conversation (0, 1, ...), which is all a live node knows.
+Read from ``meld/meld_text_prosody.csv.gz`` (labels of declare-lab/MELD, Praat measures of SpeechCueLLM).
+Speakers are anonymous: their order of first appearance in the conversation (0, 1, ...), which is all that a
+live node knows.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One dialogue in time order: words, speakers by first appearance, label indices, raw measures ``[N, A]``."""
+    """One dialogue in time order; speakers by first appearance, label indices, raw measures ``[N, A]``."""
 
     texts: tuple[str, ...]
     speakers: tuple[int, ...]

@@ -1,12 +1,12 @@
 """Causal normalisation of prosody: each speaker against their own running statistics, never the future.
 
-A measure of an utterance becomes a z-score against the mean and variance of that speaker's utterances so far,
-the current one included, both shrunk towards the corpus (a pseudo-count of `Prior.count` utterances). With one
-utterance heard, z is close to a corpus z-score; after twenty, it is almost the speaker's own. Training and live
-use the same function, `Running.push`.
+A measure of an utterance becomes a z-score against the mean and variance of that speaker's utterances so
+far, the current one included, both shrunk towards the corpus (a pseudo-count of `Prior.count` utterances).
+With one utterance heard, z is close to a corpus z-score; after twenty, it is almost the speaker's own.
+Training and live use the same function, `Running.push`.
 
-Heavy-tailed positive measures are compared on a logarithmic scale. Absolute level (`avg_intensity`) is never used:
-it says how far the microphone is, not how the person speaks.
+Heavy-tailed positive measures are compared on a logarithmic scale. Absolute level (`avg_intensity`) is never
+used: it says how far the microphone is, not how the person speaks.
 
 Shape suffixes: N utterances, A measures, S speakers.
 """
@@ -57,7 +57,7 @@ class Running:
     def push(self, values_A: Sequence[float] | Floats, speaker: int) -> tuple[Floats, Running]:
         """The z-scores ``[A]`` of one utterance and the statistics that include it.
 
-        ``values_A`` are the raw measures (Hz, s, dB); NaN is missing: z is 0 and the statistics stay as they are.
+        ``values_A`` are the raw measures (Hz, s, dB). NaN is missing: z is 0 and the statistics stay put.
         """
         prior_mean, prior_std = np.array(self.prior.mean_A), np.array(self.prior.std_A)
         zero = np.zeros_like(prior_mean)
@@ -78,7 +78,7 @@ class Running:
 
 
 def scaled(values_A: Sequence[float] | Floats, measures: Sequence[str]) -> Floats:
-    """``values_A`` with the heavy-tailed measures on a natural logarithm; not finite or not positive is NaN."""
+    """``values_A`` with the heavy-tailed measures as natural logarithms; NaN where that is not finite."""
     x = np.asarray(values_A, dtype=np.float64)
     log = np.array([m in LOGARITHMIC for m in measures])
     with np.errstate(invalid="ignore", divide="ignore"):

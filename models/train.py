@@ -25,14 +25,14 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="python -m models.train",
-        description="Train the models that ship. Interrupted runs go on where they were.",
+        description="Train the models that ship. An interrupted run goes on where it was.",
     )
     commands = top.add_subparsers(dest="command", required=True)
     one = commands.add_parser(
         "meld",
         help="text encoder and fusion on MELD (words and voice)",
-        description="Fine-tunes MiniLM and the conversation model together on MELD, past context only, anonymous "
-        "speakers. Each seed ends with one line of figures; about 12 minutes of one quiet core for each seed.",
+        description="Fine-tunes MiniLM and the conversation model together on MELD, past context only, "
+        "anonymous speakers. A seed ends with one line of figures, after about 12 minutes of a quiet core.",
     )
     one.add_argument("--data", type=Path, required=True, help="the folder that holds meld/")
     one.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")

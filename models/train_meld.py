@@ -83,9 +83,11 @@ class Setup:
         """
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
-            train = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()}
             gru.Config(**raw["net"])
-            return cls(tuple(raw["audio_measures"]), raw["net"], Recipe(**train))
+            recipe: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()
+            }
+            return cls(tuple(raw["audio_measures"]), raw["net"], Recipe(**recipe))
         except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"{path}: not a training configuration ({error})") from error
 
@@ -305,7 +307,7 @@ def encode(encoder: TextEncoder, group: Sequence[Example], *, grad: bool) -> lis
         parts = [encoder.net([ids[i] for i in order[k : k + 256]]) for k in range(0, len(order), 256)]
         back = torch.empty(len(ids), dtype=torch.long)
         back[torch.tensor(order)] = torch.arange(len(ids))
-        return list(torch.cat(parts)[back].split([len(e.texts) for e in group]))
+        return list(torch.split(torch.cat(parts)[back], [len(e.texts) for e in group]))
 
 
 def _write(path: Path, value: object) -> None:

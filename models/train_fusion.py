@@ -1,0 +1,255 @@
+"""Second stage: the fusion on a frozen encoder, with every modality missing at times and synthetic faces.
+
+The text features come from the int8 file that ships, so that training sees what runs. An encoder fits the
+utterances it was tuned on better than new ones, and a fusion trained on its features would trust words too
+much; so the features of train carry Gaussian noise, its size set such that words alone are as uncertain on
+train as they are on dev (`calibrate_noise`). Faces are synthetic pairs (`models.synthetic_faces`).
+
+Shape suffixes: N utterances, M modalities, D text features, E face embedding, C classes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models import batches
+from models.asr_noise import WordErrors
+from models.batches import Example
+from models.encoders.text import TextEncoder
+from models.hosts.gru import GruLmam
+from models.losses import masked_cross_entropy
+from models.metrics import scores
+from models.synthetic_faces import Faces
+from models.train_meld import NOISY, Corpus, encode, noisy
+
+SUBSETS = {
+    "text+voice": (True, True, False),
+    "text": (True, False, False),
+    "voice": (False, True, False),
+    "face (synthetic)": (False, False, True),
+    "text+face (synthetic)": (True, False, True),
+    "voice+face (synthetic)": (False, True, True),
+    "all (synthetic)": (True, True, True),
+}
+ERROR_RATES = (0.05, 0.4)  # of the noisy copy of train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How to train the fusion; shares are of the utterances, or of the conversations where it says so."""
+
+    epochs: int = 12
+    lr: float = 5e-4
+    weight_decay: float = 0.01
+    dialogues: int = 32
+    smoothing: float = 0.1
+    clip: float = 1.0
+    warm_up: float = 0.1
+    noisy_text: float = 0.35
+    no_text: float = 0.12
+    no_voice: float = 0.12
+    no_face: float = 0.15
+    conversation_without: tuple[float, float, float] = (0.08, 0.15, 0.45)  # shares of whole conversations
+    one_speaker: float = 0.15  # conversations whose speakers are not told apart
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Examples of a split with their text features ``[N, D]``, gold and as a recogniser would write them."""
+
+    examples: list[Example]
+    gold: list[Tensor]
+    noisy: list[Tensor]
+
+
+def bank(
+    encoder: TextEncoder, examples: list[Example], noisy_examples: list[Example], cache: Path | None = None
+) -> Bank:
+    """Encode both versions; the folder ``cache`` keeps what the same weights made of the same texts."""
+    made = []
+    for version in (examples, noisy_examples):
+        key = hashlib.sha256(repr([(e.texts, e.speakers) for e in version]).encode())
+        key.update(encoder.net.layers[0].up.weight.detach().cpu().numpy().tobytes())  # type: ignore[union-attr,operator]
+        path = cache / f"{key.hexdigest()[:24]}.pt" if cache else None
+        if path and path.exists():
+            flat = torch.load(path, weights_only=True)
+        else:
+            parts = [
+                f
+                for i in range(0, len(version), 64)
+                for f in encode(encoder, version[i : i + 64], grad=False)
+            ]
+            flat = torch.cat(parts)
+            if path:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                torch.save(flat, path)
+        made.append(list(torch.split(flat, [len(e.texts) for e in version])))
+    return Bank(list(examples), made[0], made[1])
+
+
+def banks(encoder: TextEncoder, corpus: Corpus, cache: Path | None = None) -> dict[str, Bank]:
+    """Train with mixed word errors, dev and test with those of the evaluation row."""
+    random_ = random.Random(1)
+
+    def mixed(errors: WordErrors) -> list[Example]:
+        return [
+            batches.retext(
+                e, [errors.corrupt(t, random_.uniform(*ERROR_RATES), random_) or t for t in e.texts]
+            )
+            for e in corpus.train
+        ]
+
+    return {
+        "train": bank(encoder, corpus.train, mixed(corpus.errors), cache),
+        "dev": bank(encoder, corpus.dev, noisy(corpus.dev, corpus.errors, NOISY), cache),
+        "test": bank(encoder, corpus.test, noisy(corpus.test, corpus.errors, NOISY), cache),
+    }
+
+
+def pairs(of: Bank, faces: Faces, seed: int) -> list[Tensor]:
+    """A synthetic face ``[N, E]`` for every utterance."""
+    generator = torch.Generator().manual_seed(seed)
+    return [faces.pair(e.labels_N, generator) for e in of.examples]
+
+
+@torch.no_grad()
+def predict(
+    net: GruLmam,
+    of: Bank,
+    masks: tuple[bool, bool, bool] = (True, True, False),
+    *,
+    visual: Sequence[Tensor] | None = None,
+    noisy_text: bool = False,
+    noise: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Logits ``[N, C]`` and labels ``[N]`` with the modalities ``masks`` (text, voice, face) allowed.
+
+    Utterances left without any modality are given too: live, the estimate is the context's.
+    """
+    net.eval()
+    logits, labels = [], []
+    text = of.noisy if noisy_text else of.gold
+    if noise is not None:
+        generator = torch.Generator().manual_seed(0)
+        text = [t + noise * torch.randn(t.shape, generator=generator) for t in text]
+    for i in range(0, len(of.examples), 64):
+        rows = slice(i, i + 64)
+        group = of.examples[rows]
+        present = [batches.presence(e, text=masks[0], audio=masks[1], visual=masks[2]) for e in group]
+        seen = visual[rows] if visual and masks[2] else None
+        dialogue, labels_BN = batches.collate(group, text[rows], present, seen, net.config.visual)
+        logits.append(net(dialogue)[dialogue.valid_BN])
+        labels.append(labels_BN[dialogue.valid_BN])
+    return torch.cat(logits), torch.cat(labels)
+
+
+def calibrate_noise(net: GruLmam, train: Bank, dev: Bank) -> Tensor:
+    """Standard deviation ``[D]`` of the noise that makes words alone as uncertain on train as on dev.
+
+    The least multiple (in steps of a twentieth) of each feature's own deviation at which the cross-entropy of
+    ``net`` on the first 200 conversations of train reaches that on dev; at most twice the deviation.
+    """
+    few = Bank(train.examples[:200], train.gold[:200], train.noisy[:200])
+    std_D = torch.cat(few.gold).std(0)
+    aim = float(F.cross_entropy(*predict(net, dev, (True, False, False))))
+    step = 0.0
+    while (
+        step < 2
+        and float(F.cross_entropy(*predict(net, few, (True, False, False), noise=step * std_D))) < aim
+    ):
+        step += 0.05
+    return step * std_D
+
+
+class FusionTrainer:
+    """Trains ``net`` in place on ``train``; which modalities it may use is in ``modalities``."""
+
+    def __init__(
+        self,
+        net: GruLmam,
+        train: Bank,
+        *,
+        recipe: Recipe,
+        noise: Tensor,
+        seed: int,
+        faces: Faces | None = None,
+        dropout: bool = True,
+        text_only: bool = False,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.net, self.bank, self.recipe, self.noise, self.faces = net, train, recipe, noise, faces
+        self.dropout, self.text_only = dropout, text_only
+        self.random, self.generator = random.Random(seed), torch.Generator().manual_seed(seed)
+        self.optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+        self.total = recipe.epochs * -(-len(train.examples) // recipe.dialogues)
+        warm = max(1, recipe.warm_up * self.total)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimiser, lambda s: min((s + 1) / warm, max(0.0, (self.total - s) / (self.total - warm)))
+        )
+
+    def run(self) -> Iterator[float]:
+        """Train to the end; yields the mean loss of each epoch."""
+        n = len(self.bank.examples)
+        for _ in range(self.recipe.epochs):
+            order, size = self.random.sample(range(n), n), self.recipe.dialogues
+            losses = [self._step(order[i : i + size]) for i in range(0, n, size)]
+            yield sum(losses) / len(losses)
+
+    def _step(self, rows: list[int]) -> float:
+        r = self.recipe
+        self.net.train()
+        group = [self._who(self.bank.examples[i]) for i in rows]
+        text = [self._text(i) for i in rows]
+        present = [self._present(e) for e in group]
+        visual = [self.faces.pair(e.labels_N, self.generator) for e in group] if self.faces else None
+        dialogue, labels = batches.collate(group, text, present, visual, self.net.config.visual)
+        learn_BN = dialogue.valid_BN & dialogue.present_BNM.any(-1)
+        loss = masked_cross_entropy(self.net(dialogue), labels, learn_BN, smoothing=r.smoothing)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.net.parameters(), r.clip)
+        self.optimiser.step()
+        self.schedule.step()
+        return float(loss.detach())
+
+    def _text(self, i: int) -> Tensor:
+        gold, other = self.bank.gold[i], self.bank.noisy[i]
+        swap = torch.rand(len(gold), 1, generator=self.generator) < self.recipe.noisy_text
+        text = torch.where(swap, other, gold)
+        return text + self.noise * torch.randn(text.shape, generator=self.generator)
+
+    def _who(self, e: Example) -> Example:
+        together = self.random.random() < self.recipe.one_speaker
+        return replace(e, speakers=(0,) * len(e.speakers)) if together else e
+
+    def _present(self, e: Example) -> Tensor:
+        """Whole conversations without a modality, and utterances without one, at random."""
+        r = self.recipe
+        if not self.dropout:
+            return batches.presence(e, audio=not self.text_only, visual=False)
+        present = batches.presence(e, audio=not self.text_only, visual=self.faces is not None)
+        keep = torch.rand(present.shape, generator=self.generator) >= torch.tensor(
+            [r.no_text, r.no_voice, r.no_face]
+        )
+        whole = torch.rand(3, generator=self.generator) >= torch.tensor(r.conversation_without)
+        return present & keep & whole
+
+
+def subsets(net: GruLmam, of: Bank, visual: Sequence[Tensor], temperature: float = 1.0) -> dict[str, Any]:
+    """`models.metrics.scores` of every subset of the modalities, and of noisy text."""
+    out = {}
+    for name, masks in SUBSETS.items():
+        logits, labels = predict(net, of, masks, visual=visual)
+        out[name] = scores(torch.softmax(logits / temperature, -1), labels)
+    logits, labels = predict(net, of, noisy_text=True)
+    out["noisy text+voice"] = scores(torch.softmax(logits / temperature, -1), labels)
+    return out
