@@ -65,8 +65,10 @@ class Chunker:
     Time is ``begin`` plus a count of samples; call ``restart`` where the sound does not continue.
     """
 
-    def __init__(self, rate: int, width: int, seconds: float | None, begin: float = 0.0) -> None:
-        self.rate, self.width = rate, width
+    def __init__(
+        self, rate: int, width: int, seconds: float | None, begin: float = 0.0, *, first_channel: int = 0
+    ) -> None:
+        self.rate, self.width, self._first_channel = rate, width, first_channel
         self._size = None if seconds is None else max(1, round(seconds * RATE))
         self._begin(begin)
 
@@ -105,7 +107,7 @@ class Chunker:
 
     def _chunks(self, size: int) -> Iterator[AudioChunk]:
         start = self._start + self._given / RATE
-        for channel, pcm in enumerate(self._held):
+        for channel, pcm in enumerate(self._held, self._first_channel):
             yield AudioChunk(pcm[:size].copy(), start, channel)
         self._given += size
         self._held = self._held[:, size:]
