@@ -44,7 +44,7 @@ def require_consent(config: RunConfig, where: str) -> None:
     if missing:
         raise ConfigError(
             f"{where}: nothing is captured before its purpose is declared"
-            f"{' and those present have been told' if is_live(config) else ''}; add:\n\n"
+            f"{' and those present have been told' if is_live(config) else ''}; add at the top:\n\n"
             + "\n".join(f"    {line}" for line in missing)
             + "\n\nPeople present must be told that their expression is read (EU AI Act Art. 50(3));"
             " see docs/privacy.md."

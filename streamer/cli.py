@@ -50,7 +50,7 @@ def demo(
     pace: Pace = "1.0",
     settings: Settings = None,
 ) -> None:
-    """Run the main job on the bundled sample: sound, face, words, LMAM, an embedded broker. Ends by itself."""
+    """Run the main job on the bundled sample, with a broker of its own; ends by itself with a summary."""
     from .commands import demo as command
 
     command.run(transcribe=transcribe, mqtt=mqtt, pace=_pace(pace), settings=settings or [])
@@ -78,11 +78,15 @@ def analyze(
     mqtt: Mqtt = None,
     purpose: Annotated[str, typer.Option(help="What the estimates are for.")] = "research",
     settings: Settings = None,
+    json_file: Json = None,
 ) -> None:
     """Read a recording: one estimate per utterance, the same every time."""
     from .commands import analyze as command
 
-    command.run(media, out=out, pace=_pace(pace), mqtt=mqtt, purpose=purpose, settings=settings or [])
+    report = command.run(
+        media, out=out, pace=_pace(pace), mqtt=mqtt, purpose=purpose, settings=settings or []
+    )
+    write_json(json_file, report)
 
 
 @app.command()
@@ -112,6 +116,38 @@ def doctor(mqtt: Mqtt = None, json_file: Json = None) -> None:
     from .commands import doctor as command
 
     command.run(mqtt, json_file)
+
+
+@models.command("list")
+def models_list() -> None:
+    """What ships, what was pulled and what can be pulled, with licences."""
+    from .commands import weights as command
+
+    command.show()
+
+
+@models.command("pull")
+def models_pull(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="A name of 'lmam models list', such as whisper-base.")
+    ],
+) -> None:
+    """Download weights; nothing else in this program ever asks the network for them."""
+    from .commands import weights as command
+
+    command.fetch(name)
+
+
+@models.command("verify")
+def models_verify(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Default: all that are here.")
+    ] = None,
+) -> None:
+    """Check that weights are complete and what they say they are."""
+    from .commands import weights as command
+
+    command.check(names or [])
 
 
 @app.command()

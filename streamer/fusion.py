@@ -70,7 +70,7 @@ class LmamFusion:
             labels=self._model.labels,
             probs=tuple(probs),
             readings=(readings[0], readings[1], readings[2]),
-            turns=min(turns, self._model.window),
+            turns=min(turns, self._model.net.config.window),
             text=words.text if words else None,
             language=words.language if words else None,
         )
@@ -107,15 +107,16 @@ def _where(features: Features) -> str:
 
 def _turn(features: Features, audio: np.ndarray[Any, Any], m: Fusion) -> Turn:
     """One utterance as a batch of one on the model's device; what is missing is NaN, which must not matter."""
-    text = features.text if features.text is not None else torch.full((m.sizes[0],), torch.nan)
-    visual = torch.full((m.sizes[2],), torch.nan)
+    config, device = m.net.config, next(m.net.parameters()).device
+    text = features.text if features.text is not None else torch.full((config.text,), torch.nan)
+    visual = torch.full((config.visual,), torch.nan)
     if features.visual is not None:
         visual = torch.from_numpy(features.visual)
     present = [features.text is not None, features.audio is not None, features.visual is not None]
     return Turn(
-        text_BT=text.to(m.device).float().unsqueeze(0),
-        audio_BA=torch.as_tensor(audio, dtype=torch.float32, device=m.device).unsqueeze(0),
-        visual_BV=visual.to(m.device).float().unsqueeze(0),
-        present_BM=torch.tensor([present], device=m.device),
-        speaker_B=torch.tensor([features.speaker], device=m.device),
+        text_BT=text.to(device).float().unsqueeze(0),
+        audio_BA=torch.as_tensor(audio, dtype=torch.float32, device=device).unsqueeze(0),
+        visual_BV=visual.to(device).float().unsqueeze(0),
+        present_BM=torch.tensor([present], device=device),
+        speaker_B=torch.tensor([features.speaker], device=device),
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
 from ..conversations import file_conversation_id
+from ..sources.decode import probe
+from ..telemetry import peak_memory_mb
 from .common import add_mqtt, execute, fail_if_missing
 
 
@@ -21,14 +24,15 @@ def run(
     mqtt: str | None,
     purpose: str,
     settings: Sequence[str],
-) -> None:
+) -> dict[str, Any]:
+    """Analyse ``media`` and return the figures of the run."""
     fail_if_missing(media, "media file")
     table: Table = {
         "purpose": purpose,
         "publish_text": True,
         "source": [{"kind": "media", "path": str(media), "pace": "fast" if pace is None else 1.0}],
         "transcriber": {"kind": "auto", "media": str(media)},
-        "sink": [{"kind": "console"}],
+        "sink": [{"kind": "console", "duration": probe(media).duration}],
     }
     if pace is None:
         table["segmenter"] = {"partial_every": None}  # nobody waits for provisional estimates of a file
@@ -41,6 +45,13 @@ def run(
         publish_text=config.publish_text,
         live=pace is not None,
     )
-    execute(config, session, "lmam analyze", lossless=pace is None, speed=pace or 1.0)
+    report = execute(config, session, "lmam analyze", lossless=pace is None, speed=pace or 1.0)
     if out is not None:
         typer.echo(f"log: {out}")
+    return {
+        "media": str(media),
+        "seconds": report.seconds,
+        "finals": report.tally.finals,
+        "partials": report.tally.partials,
+        "peak_memory_mb": peak_memory_mb(),
+    }

@@ -10,6 +10,7 @@ import typer
 
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
+from ..sources.decode import probe
 from .common import add_mqtt, execute, state_dir
 
 SAMPLE = Path(__file__).parents[1] / "sample" / "sample.mp4"
@@ -25,7 +26,10 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
         "publish_text": True,
         "source": [{"kind": "media", "path": str(SAMPLE), "pace": "fast" if pace is None else 1.0}],
         "transcriber": {"kind": "auto"} if transcribe else {"kind": "sidecar", "media": str(SAMPLE)},
-        "sink": [{"kind": "console"}, {"kind": "mqtt", "broker": "embedded"}],
+        "sink": [
+            {"kind": "console", "duration": probe(SAMPLE).duration},
+            {"kind": "mqtt", "broker": "embedded", "port": 0},
+        ],
     }
     config = add_mqtt(parse(RunConfig, override(table, settings), "lmam demo"), mqtt)
     conversation = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
