@@ -11,7 +11,7 @@ from typing import Any
 
 import aiomqtt
 
-from streamer.context import Context, Session
+from streamer.context import Context, Notices, Session
 from streamer.payloads import (
     ChannelV1,
     ContextV1,
@@ -94,10 +94,31 @@ def health(conversation: str = "c1") -> HealthV1:
     )
 
 
+class LoudNotices(Notices):
+    """Notices that a test can wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def set(self, origin: str, message: str | None) -> None:
+        super().set(origin, message)
+        self._news.set()
+
+    async def until(self, words: str, origin: str = "mqtt") -> None:
+        """Until ``origin`` says ``words``; the empty string: until it is well."""
+        while words not in (now := self.all().get(origin, "")) or (not words and now):
+            self._news.clear()
+            await self._news.wait()
+
+
 def context(folder: Path, conversation: str = "c1", **options: Any) -> Context:
     options = {"purpose": "demo", "publish_text": True, **options}
     return Context(
-        session=Session(conversation=conversation, **options), state_dir=folder / "state", info=INFO
+        session=Session(conversation=conversation, **options),
+        state_dir=folder / "state",
+        notices=LoudNotices(),
+        info=INFO,
     )
 
 

@@ -22,6 +22,21 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+async def until_open(port: int) -> None:
+    """Wait until something listens there, five seconds at most."""
+    for left in reversed(range(200)):
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            if not left:
+                raise
+            await asyncio.sleep(0.025)
+            continue
+        writer.close()
+        await writer.wait_closed()
+        return
+
+
 @dataclass
 class Mosquitto:
     """A broker that can be stopped and started again on the same port, with what it persisted."""
@@ -48,16 +63,11 @@ class Mosquitto:
         ]
         config.write_text("\n".join(lines) + "\n")
         self._process = _spawn(config, self.folder / "mosquitto.log")
-        for _ in range(200):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            except OSError:
-                await asyncio.sleep(0.025)  # until it listens; the test's own limit ends a vain wait
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
-        raise RuntimeError((self.folder / "mosquitto.log").read_text())
+        try:
+            await until_open(self.port)
+        except OSError:
+            self.stop()
+            raise RuntimeError((self.folder / "mosquitto.log").read_text()) from None
 
     def stop(self) -> None:
         if self._process is not None:
@@ -103,7 +113,8 @@ def with_tls(folder: Path, *, client_certificates: bool = False) -> Mosquitto:
 
 def with_websockets(folder: Path) -> Mosquitto:
     _program()
-    return Mosquitto(folder, ["protocol websockets", "allow_anonymous true"], scheme="ws")
+    plain = [f"listener {free_port()} 127.0.0.1", "allow_anonymous true"]  # it refuses websockets alone
+    return Mosquitto(folder, ["protocol websockets", "allow_anonymous true", *plain], scheme="ws")
 
 
 def certificate(folder: Path, name: str = "cert") -> Path:

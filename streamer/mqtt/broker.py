@@ -35,6 +35,15 @@ async def embedded_broker(port: int = 1883, bind: str = "127.0.0.1") -> AsyncIte
             "plugins": {"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
         }
     )
+    serve = broker.stream_connected
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, **rest: Any) -> None:
+        try:
+            await serve(reader, writer, **rest)
+        finally:
+            writer.close()  # it forgets those who leave before they have said anything
+
+    broker.stream_connected = connected
     try:
         await broker.start()
     except BrokerError as error:

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,10 @@ class Connection(aiomqtt.Client):
         self.opened = False  # whether the network was there
         self._refused: str | None = None
         self._abandoned = False
-        self._client.connect_timeout = CONNECT_TIMEOUT
+        wire: Any = self._client
+        wire.connect_timeout = CONNECT_TIMEOUT
+        wire._create_socket_connection, wire._ssl_wrap_socket = self._tcp, self._tls
+        self._halfway: list[socket.socket] = []
         self._flight = asyncio.Semaphore(IN_FLIGHT)
         self.pending_calls_threshold = 10 * IN_FLIGHT  # the semaphore keeps it far below
 
@@ -98,6 +102,29 @@ class Connection(aiomqtt.Client):
                 outcome.exception()  # seen: asyncio must not log it as forgotten
         if self._misc_task is not None:
             self._misc_task.cancel()
+
+    def _client_connect(self) -> None:
+        try:
+            super()._client_connect()
+        except BaseException:
+            for half in self._halfway:  # paho forgets to close what a failed handshake leaves
+                half.close()
+            raise
+        finally:
+            self._halfway.clear()
+
+    def _tcp(self) -> socket.socket:
+        self._halfway.append(socket.create_connection((self._hostname, self._port), CONNECT_TIMEOUT))
+        return self._halfway[-1]
+
+    def _tls(self, tcp: socket.socket) -> ssl.SSLSocket:
+        context = self._client._ssl_context
+        assert context is not None
+        wrapped = context.wrap_socket(tcp, server_hostname=self._hostname, do_handshake_on_connect=False)
+        self._halfway.append(wrapped)
+        wrapped.settimeout(CONNECT_TIMEOUT)
+        wrapped.do_handshake()
+        return wrapped
 
     def _on_connect(
         self, client: Any, userdata: Any, flags: Any, reason_code: Any, properties: Any = None

@@ -202,7 +202,8 @@ class MqttSink:
 
     async def _listen(self, connection: Connection) -> None:
         async for message in connection.messages:
-            await answer(connection, message, self._context.control)
+            if message.topic.matches(self._config.topics.commands):  # amqtt sends what others asked for, too
+                await answer(connection, message, self._context.control)
 
     def _tell(self, wrong: str | None, sender: Sender, clock: Clock) -> None:
         if wrong is None and self._away is not None:

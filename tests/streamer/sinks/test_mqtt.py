@@ -25,7 +25,7 @@ from streamer.outbox import Outbox
 from streamer.payloads import Event, json_schema, kept
 from streamer.sinks.mqtt import Config, MqttSink
 from tests import mosquitto
-from tests.messages import INFO, Ear, context, estimate, health, listening, session
+from tests.messages import INFO, Ear, LoudNotices, context, estimate, health, listening, session
 
 BASE = "affect/v1/lab/n1"
 
@@ -49,8 +49,8 @@ class Run:
         return self.context.notices.all().get("mqtt", "")
 
     async def until_problem(self, words: str) -> None:
-        while words not in self.problem():
-            await asyncio.sleep(0.01)
+        assert isinstance(self.context.notices, LoudNotices)
+        await self.context.notices.until(words)
 
 
 @asynccontextmanager
@@ -173,11 +173,10 @@ async def test_many_finals_arrive_in_order(tmp_path: Path, number: int) -> None:
 
 
 async def test_the_embedded_broker_serves_subscribers(tmp_path: Path) -> None:
-    options = config(None, broker="embedded", port=0)
+    options = config(None, broker="embedded", port=mosquitto.free_port())
     async with running(options, context(tmp_path)) as run:
-        while run.sink.url is None:
-            await asyncio.sleep(0.01)
-        async with listening(run.sink.url, v5=False) as ear:
+        await mosquitto.until_open(options.port)
+        async with listening(f"mqtt://127.0.0.1:{options.port}", v5=False) as ear:
             await run.send(session(), *map(estimate, range(1, 6)))
             await ear.until(lambda e: len(e.on("/utterance")) == 5)
             run.inbox.close()
@@ -322,19 +321,19 @@ async def asking(url: str, v5: bool) -> AsyncIterator[tuple[Any, Ear]]:
     """A client that can publish commands and hears the answers on ``answers/me``."""
     version = aiomqtt.ProtocolVersion.V5 if v5 else aiomqtt.ProtocolVersion.V311
     port = int(url.rpartition(":")[2])
-    async with listening(url, topic="answers/#", v5=v5) as ear:
-        async with aiomqtt.Client("127.0.0.1", port, protocol=version) as client:
+    client = aiomqtt.Client("127.0.0.1", port, protocol=version)
 
-            async def ask(verb: str, *, retain: bool = False) -> None:
-                made = None
-                payload = json.dumps({"response_topic": "answers/me", "correlation": "7"})
-                if v5:
-                    make: Any = Properties
-                    made, payload = make(PacketTypes.PUBLISH), ""
-                    made.ResponseTopic, made.CorrelationData = "answers/me", b"\x07\xff"
-                await client.publish(f"{BASE}/cmd/{verb}", payload, 1, retain, made)
+    async def ask(verb: str, *, retain: bool = False) -> None:
+        made = None
+        payload = json.dumps({"response_topic": "answers/me", "correlation": "7"})
+        if v5:
+            make: Any = Properties
+            made, payload = make(PacketTypes.PUBLISH), ""
+            made.ResponseTopic, made.CorrelationData = "answers/me", b"\x07\xff"
+        await client.publish(f"{BASE}/cmd/{verb}", payload, 1, retain, made)
 
-            yield ask, ear
+    async with client, listening(url, topic="answers/#", v5=v5) as ear:
+        yield ask, ear
 
 
 async def pause() -> str:
@@ -344,12 +343,16 @@ async def pause() -> str:
 async def test_a_command_is_answered_on_its_response_topic(tmp_path: Path) -> None:
     where = context(tmp_path)
     where.control.on("pause", pause)
-    async with mosquitto.mosquitto(tmp_path) as broker, listening(broker.url) as ear:
-        async with running(config(broker.url), where), asking(broker.url, v5=True) as (ask, answers):
-            await ear.until(lambda e: e.on("/availability"))
-            await ask("pause")
-            await ask("dance")
-            await answers.until(lambda e: len(e.heard) == 2)
+    async with (
+        mosquitto.mosquitto(tmp_path) as broker,
+        listening(broker.url) as ear,
+        running(config(broker.url), where),
+        asking(broker.url, v5=True) as (ask, answers),
+    ):
+        await ear.until(lambda e: e.on("/availability"))
+        await ask("pause")
+        await ask("dance")
+        await answers.until(lambda e: len(e.heard) == 2)
     done, unknown = (json.loads(b) for b in answers.bodies("/me"))
     assert (done["verb"], done["ok"], done["message"]) == ("pause", True, "paused")
     assert (unknown["verb"], unknown["ok"]) == ("dance", False)
@@ -361,11 +364,15 @@ async def test_a_command_is_answered_on_its_response_topic(tmp_path: Path) -> No
 async def test_a_command_over_3_1_1_says_in_its_payload_where_to_answer(tmp_path: Path) -> None:
     where = context(tmp_path)
     where.control.on("pause", pause)
-    async with embedded_broker(0) as url, listening(url, v5=False) as ear:
-        async with running(config(url), where), asking(url, v5=False) as (ask, answers):
-            await ear.until(lambda e: e.on("/availability"))
-            await ask("pause")
-            await answers.until(lambda e: e.heard)
+    async with (
+        embedded_broker(0) as url,
+        listening(url, v5=False) as ear,
+        running(config(url, protocol="3.1.1"), where),
+        asking(url, v5=False) as (ask, answers),
+    ):
+        await ear.until(lambda e: e.on("/availability"))
+        await ask("pause")
+        await answers.until(lambda e: e.on("/me"))
     reply = json.loads(answers.bodies("/me")[0])
     assert (reply["ok"], reply["correlation"]) == (True, "7")
 
@@ -389,15 +396,18 @@ async def test_a_retained_command_is_an_old_one_and_not_obeyed(tmp_path: Path) -
 
 
 async def test_a_purge_takes_back_what_is_kept_and_what_is_retained(tmp_path: Path) -> None:
-    async with mosquitto.mosquitto(tmp_path) as broker:
-        async with listening(broker.url) as ear, running(config(broker.url), context(tmp_path)) as run:
-            await run.send(session(), estimate(1))
-            await ear.until(lambda e: e.on("/state"))
-            await run.send(session("purged"))
-            await ear.until(lambda e: b"" in e.bodies("/state"))
-            await ear.until(lambda e: b"purged" in b"".join(e.bodies("/session")))
-            await run.send(estimate(2))
-            await ear.until(lambda e: len(e.on("/utterance")) == 2)
+    async with (
+        mosquitto.mosquitto(tmp_path) as broker,
+        listening(broker.url) as ear,
+        running(config(broker.url), context(tmp_path)) as run,
+    ):
+        await run.send(session(), estimate(1))
+        await ear.until(lambda e: e.on("/state"))
+        await run.send(session("purged"))
+        await ear.until(lambda e: b"" in e.bodies("/state"))
+        await ear.until(lambda e: b"purged" in b"".join(e.bodies("/session")))
+        await run.send(estimate(2))
+        await ear.until(lambda e: json.loads(e.bodies("/state")[-1] or "{}"))
     state = json.loads(ear.bodies("/state")[-1])
     assert state["latest"]["sequence"] == 2  # the numbers go on, the words are gone
 
