@@ -1,9 +1,9 @@
 """Faces for conversations that have none: SYNTHETIC pairs of a MELD utterance and FER+ faces.
 
 MELD's pictures are not available here, so the face branch of the fusion learns from pairs that never
-happened: an utterance of emotion e with faces that people called e. Noise in the pairing keeps a face evidence instead
-of an oracle. Splits stay apart: train faces meet train utterances, valid dev, test test. No figure measured
-on such pairs is a result on MELD.
+happened: an utterance of emotion e with faces that people called e. Noise in the pairing keeps a face
+evidence instead of an oracle. Splits stay apart: train faces meet train utterances, valid dev, test test.
+No figure measured on such pairs is a result on MELD.
 
 Shape suffixes: N utterances, E embedding, H and W pixels.
 """

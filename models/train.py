@@ -1,4 +1,4 @@
-"""Training commands: ``python -m models.train meld --help``."""
+"""Training commands: ``python -m models.train meld|fusion --help``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.logging import RichHandler
 from rich.progress import Progress
+from torch import Tensor
 
-from models.checkpoint import CheckpointError
+from models.checkpoint import WEIGHTS, CheckpointError
 from models.train_meld import Corpus, Setup, Trainer, Variant
 
 ROOT = Path(__file__).parent.parent
@@ -28,21 +30,38 @@ def parser() -> argparse.ArgumentParser:
         description="Train the models that ship. An interrupted run goes on where it was.",
     )
     commands = top.add_subparsers(dest="command", required=True)
-    one = commands.add_parser(
+    meld = commands.add_parser(
         "meld",
-        help="text encoder and fusion on MELD (words and voice)",
+        help="first stage: text encoder and fusion on MELD (words and voice)",
         description="Fine-tunes MiniLM and the conversation model together on MELD, past context only, "
         "anonymous speakers. A seed ends with one line of figures, after about 12 minutes of a quiet core.",
     )
-    one.add_argument("--data", type=Path, required=True, help="the folder that holds meld/")
-    one.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
-    one.add_argument("--out", type=Path, default=ROOT / "runs" / "meld", help="where states are kept")
-    one.add_argument("--config", type=Path, default=ROOT / "configs" / "models" / "meld.toml")
-    one.add_argument("--frozen", action="store_true", help="control: leave MiniLM as it is")
-    one.add_argument("--no-context", action="store_true", help="control: every utterance by itself")
-    one.add_argument("--text-only", action="store_true", help="control: no voice")
-    one.add_argument("--threads", type=int, default=2, help="of torch (default: 2)")
-    one.add_argument("--json", type=Path, help="append each finished seed's row to this file")
+    meld.add_argument("--frozen", action="store_true", help="control: leave MiniLM as it is")
+    meld.add_argument("--no-context", action="store_true", help="control: every utterance by itself")
+    meld.add_argument("--text-only", action="store_true", help="control: no voice")
+    fusion = commands.add_parser(
+        "fusion",
+        help="second stage: the fusion alone, for every subset of words, voice and (synthetic) faces",
+        description="Starts from what 'meld' left in --out for each seed, encodes MELD once with that seed's "
+        "int8 encoder (kept in --cache) and trains the fusion with modalities missing at random. The face "
+        "comes from synthetic pairs of MELD utterances with FER+ faces.",
+    )
+    fusion.add_argument("--face", type=Path, default=WEIGHTS / "face.safetensors", help="face network")
+    fusion.add_argument(
+        "--cache", type=Path, default=ROOT / "runs" / "features", help="where features are kept"
+    )
+    fusion.add_argument(
+        "--controls", action="store_true", help="instead: fusions from nothing on the same frozen features"
+    )
+    for command, threads in ((meld, 2), (fusion, 1)):
+        command.add_argument(
+            "--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/"
+        )
+        command.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
+        command.add_argument("--out", type=Path, default=ROOT / "runs" / "meld", help="where states are kept")
+        command.add_argument("--config", type=Path, default=ROOT / "configs" / "models" / "meld.toml")
+        command.add_argument("--threads", type=int, default=threads, help=f"of torch (default: {threads})")
+        command.add_argument("--json", type=Path, help="append each finished seed's row to this file")
     return top
 
 
@@ -51,30 +70,76 @@ def train_meld(args: argparse.Namespace) -> None:
     setup = Setup.read(args.config)
     variant = Variant(frozen=args.frozen, no_context=args.no_context, text_only=args.text_only)
     corpus = Corpus.read(args.data, setup.measures, no_context=args.no_context)
+    cache: dict[str, Tensor] = {}
     for seed in args.seeds:
         began = time.monotonic()
-        trainer = Trainer(corpus, setup, variant, seed, args.out / variant.name / f"seed{seed}")
+        folder = args.out / variant.name / f"seed{seed}"
+        trainer = Trainer(corpus, setup, variant, seed, folder, cache)
         with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
             task = bar.add_task(f"{variant.name} seed {seed}", total=trainer.total)
             for step, _, said in trainer.run():
                 bar.update(task, completed=step)
                 if said:
                     log.info("%s seed %d: %s, %.0f s", variant.name, seed, said, time.monotonic() - began)
-        _, figures = trainer.finish()
-        row = {
-            "experiment": "meld",
-            "variant": variant.name,
-            "seed": seed,
-            "config": args.config.name,
-            "measures": list(setup.measures),
-            "date": datetime.now(UTC).date().isoformat(),
-            **figures,
-        }
-        log.info("%s", json.dumps(row))
-        if args.json:
-            args.json.parent.mkdir(parents=True, exist_ok=True)
-            with args.json.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+        figures = trainer.finish()
+        keep(args, {"experiment": "meld", "variant": variant.name, "seed": seed, **figures}, setup)
+
+
+def train_fusion(args: argparse.Namespace) -> None:
+    """Train and measure the fusion of each seed, or its controls."""
+    from models import train_fusion as stage
+    from models.encoders.face import FaceNet
+    from models.encoders.text import TextEncoder
+    from models.synthetic_faces import faces
+
+    setup = Setup.read(args.config)
+    corpus = Corpus.read(args.data, setup.measures)
+    recipe = stage.Recipe(**setup.fusion)
+    seen = (
+        {}
+        if args.controls
+        else {s: faces(args.data, s, FaceNet.load(args.face)) for s in ("train", "dev", "test")}
+    )
+    for seed in args.seeds:
+        folder = args.out / "full" / f"seed{seed}"
+        if not (folder / "fusion.pt").exists():
+            raise ValueError(f"{folder}: seed {seed} of 'meld' has not finished")
+        data = stage.banks(TextEncoder.load(folder / "text.safetensors"), corpus, args.cache)
+        start = stage.first_stage(folder / "fusion.pt", setup)
+        if args.controls:
+            for name, figures in stage.controls(setup, data, start, recipe=recipe, seed=seed):
+                keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)
+            continue
+        trained = stage.fuse(start, data, seen, recipe=recipe, seed=seed, say=lambda s: log.info("%s", s))
+        stage.store(
+            folder / "fusion.safetensors", trained, corpus.prior, args.face, folder / "text.safetensors", seed
+        )
+        row = {"experiment": "fusion", "variant": "shipped", "seed": seed, "temperature": trained.temperature}
+        keep(args, {**row, **trained.figures}, setup)
+
+
+def keep(args: argparse.Namespace, row: dict[str, Any], setup: Setup) -> None:
+    """Log a finished row and append it to ``--json``."""
+    facts = {
+        "config": args.config.name,
+        "measures": list(setup.measures),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    line = json.dumps({**rounded(row), **facts})
+    log.info("%s", line)
+    if args.json:
+        args.json.parent.mkdir(parents=True, exist_ok=True)
+        with args.json.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def rounded(value: Any) -> Any:
+    """``value`` with every float in it rounded to four places."""
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, float):
+        return round(float(value), 4)
+    return value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -83,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(args.threads)
     try:
-        {"meld": train_meld}[args.command](args)
+        {"meld": train_meld, "fusion": train_fusion}[args.command](args)
     except (ValueError, CheckpointError) as error:
         log.error("%s", error)
         return 2

@@ -29,6 +29,7 @@ from models.metrics import scores
 from models.normalise import Prior, fit_prior
 
 log = logging.getLogger(__name__)
+VERSION = "0.1.0"
 NOISY = 0.30  # word error rate of the evaluation row, about that of the embedded recogniser
 
 
@@ -41,6 +42,7 @@ class Recipe:
     encoder_lr: float
     head_lr: float
     frozen_epochs: int
+    frozen_dialogues: int
     weight_decay: float
     warm_up: float
     smoothing: float
@@ -73,6 +75,7 @@ class Setup:
     measures: tuple[str, ...]
     net: dict[str, Any]
     recipe: Recipe
+    fusion: dict[str, Any]
 
     @classmethod
     def read(cls, path: Path) -> Setup:
@@ -87,7 +90,8 @@ class Setup:
             recipe: dict[str, Any] = {
                 k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()
             }
-            return cls(tuple(raw["audio_measures"]), raw["net"], Recipe(**recipe))
+            fusion = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["fusion"].items()}
+            return cls(tuple(raw["audio_measures"]), raw["net"], Recipe(**recipe), fusion)
         except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"{path}: not a training configuration ({error})") from error
 
@@ -125,7 +129,15 @@ def noisy(examples: Sequence[Example], errors: WordErrors, rate: float, seed: in
 class Trainer:
     """One seed of one variant."""
 
-    def __init__(self, corpus: Corpus, setup: Setup, variant: Variant, seed: int, folder: Path) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        setup: Setup,
+        variant: Variant,
+        seed: int,
+        folder: Path,
+        cache: dict[str, Tensor],
+    ) -> None:
         torch.manual_seed(seed)
         self.random = random.Random(seed)
         self.corpus, self.recipe, self.variant, self.folder = corpus, setup.recipe, variant, folder
@@ -139,7 +151,7 @@ class Trainer:
             tuned = [p for p in self.encoder.net.parameters() if p.requires_grad]
             groups.append({"params": tuned, "lr": r.encoder_lr})
         self.optimiser = torch.optim.AdamW(groups, weight_decay=r.weight_decay)
-        size = r.dialogues * (10 if variant.no_context else 1)
+        size = (r.frozen_dialogues if variant.frozen else r.dialogues) * (10 if variant.no_context else 1)
         self.size = size
         self.per_epoch = -(-len(corpus.train) // size)
         self.epochs = r.frozen_epochs if variant.frozen else r.epochs
@@ -147,7 +159,7 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
         self.step, self.best = 0, -1.0
         self.order: list[int] = []
-        self.cache: dict[str, Tensor] = {}
+        self.cache = cache  # features of the encoder while it is frozen, shared by the seeds
 
     def _rate(self, step: int) -> float:
         warm = self.recipe.warm_up * self.total
@@ -273,12 +285,14 @@ class Trainer:
         if "encoder" in models:
             self.encoder.net.load_state_dict(models["encoder"])
 
-    def finish(self) -> tuple[TextEncoder, dict[str, Any]]:
-        """The best state as it would ship, and its row: dev, test, noisy test, without voice, temperature."""
+    def finish(self) -> dict[str, Any]:
+        """The row of the best state as it would ship (int8): dev, test, noisy test, without voice."""
         self._set(torch.load(self.folder / "best.pt", weights_only=True))
-        path = self.folder / "text.safetensors"
-        self.encoder.save(path, {"labels": list(meld.LABELS)})
-        shipped = TextEncoder.load(path)
+        shipped = None
+        if not self.variant.frozen:
+            path = self.folder / "text.safetensors"
+            self.encoder.save(path, facts())
+            shipped = TextEncoder.load(path)
         c = self.corpus
         dev, labels = self.predict(c.dev, encoder=shipped)
         temperature = fit_temperature(dev, labels)
@@ -294,7 +308,7 @@ class Trainer:
             {"net": self.net.state_dict(), "temperature": temperature, "best": self.best},
             self.folder / "fusion.pt",
         )
-        return shipped, {"temperature": round(temperature, 4), "dev_best_float": round(self.best, 2), **rows}
+        return {"temperature": round(temperature, 4), "dev_best_float": round(self.best, 2), **rows}
 
 
 def encode(encoder: TextEncoder, group: Sequence[Example], *, grad: bool) -> list[Tensor]:
@@ -315,3 +329,19 @@ def _write(path: Path, value: object) -> None:
     part = path.with_suffix(".part")
     torch.save(value, part)
     part.replace(path)
+
+
+def facts() -> dict[str, Any]:
+    """What the header of the encoder's file says of it."""
+    return {
+        "name": "lmam-text",
+        "version": VERSION,
+        "labels": list(meld.LABELS),
+        "data": ["all-MiniLM-L6-v2 (initial weights)", "MELD train (Poria et al. 2019)"],
+        "data_licences": {
+            "all-MiniLM-L6-v2": "Apache-2.0",
+            "MELD labels": "GPL-3.0",
+            "MELD text": "TV-show content, research",
+        },
+        "commercial_use": "no",
+    }

@@ -121,7 +121,7 @@ class TextDecides:
 
 
 def test_what_decides_gets_the_weight() -> None:
-    """Where only the text moves the estimate it has all of the weight; where nothing moves it, all are equal."""
+    """Where only the text moves the estimate it has all the weight; where nothing does, all are equal."""
     turn = replace(make_dialogue(batch=2, n=1).turn(0), present_BM=torch.ones(2, 3, dtype=torch.bool))
     turn.text_BT[1] = 0.0
     model = TextDecides()

@@ -1,0 +1,112 @@
+"""The text encoder: packed batches, the speaker's letter, what it refuses, and the files it reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
+
+from models.checkpoint import WEIGHTS, CheckpointError
+from models.encoders.text import Config, MiniLM, TextEncoder, line, read_tokenizer
+
+SMALL = Config(vocabulary=40, dim=16, heads=2, hidden=32, layers=2, positions=32, max_tokens=12)
+WORDS = ["?", ":", "A", "B", "C", "how", "are", "you", "doing", "fine", "thanks", "joey", "what"]
+
+
+@pytest.fixture
+def encoder() -> TextEncoder:
+    torch.manual_seed(0)
+    tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="?"))
+    tokenizer.pre_tokenizer = Whitespace()
+    return TextEncoder(MiniLM(SMALL, dropout=0.0).eval(), tokenizer)
+
+
+def test_a_text_does_not_depend_on_its_batch(encoder: TextEncoder) -> None:
+    """Packing texts of different lengths together gives each what it gives alone."""
+    texts, speakers = ["how are you doing joey", "fine", "what what"], [0, 1, 0]
+    together = encoder.encode(texts, speakers)
+    alone = torch.cat([encoder.encode([t], [s]) for t, s in zip(texts, speakers, strict=True)])
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+    assert together.shape == (3, encoder.dim)
+
+
+def test_the_mean_is_over_the_tokens_of_a_text(encoder: TextEncoder) -> None:
+    """Without layers the feature is the plain mean of the normalised embeddings, padding not counted."""
+    encoder.net.layers = torch.nn.ModuleList()
+    ids = torch.tensor(encoder.ids(["how are"], [0])[0])
+    net = encoder.net
+    want = net.norm(net.word(ids) + net.position(torch.arange(len(ids)))).mean(0)
+    torch.testing.assert_close(encoder.encode(["how are", "how are you doing fine"], [0, 0])[0], want)
+
+
+def test_the_speaker_is_read(encoder: TextEncoder) -> None:
+    """The same words of another speaker have other features; the eighth and the twentieth share a letter."""
+    a, b = encoder.encode(["fine", "fine"], [0, 1])
+    assert not torch.allclose(a, b)
+    assert line("fine", 0) == "A: fine"
+    assert line("fine", 7) == line("fine", 19) == "H: fine"
+
+
+def test_long_texts_are_cut(encoder: TextEncoder) -> None:
+    """More than max_tokens tokens are cut to max_tokens."""
+    assert len(encoder.ids(["you " * 50], [0])[0]) == SMALL.max_tokens
+
+
+def test_no_texts_give_no_rows(encoder: TextEncoder) -> None:
+    """An empty list is not an error."""
+    assert encoder.encode([], []).shape == (0, SMALL.dim)
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_empty_text_is_refused(encoder: TextEncoder, text: str) -> None:
+    """Absent words are masked by the caller, never encoded as if said."""
+    with pytest.raises(ValueError, match="empty text"):
+        encoder.encode(["fine", text], [0, 0])
+
+
+def test_a_negative_speaker_is_refused() -> None:
+    """Speakers count from 0."""
+    with pytest.raises(ValueError, match="first appearance"):
+        line("fine", -1)
+
+
+def test_stored_and_loaded_it_says_almost_the_same(encoder: TextEncoder, tmp_path: Path) -> None:
+    """int8 rounding moves a feature by little; float storage by nothing."""
+    want = encoder.encode(["how are you"], [0])
+    for int8, tolerance in ((True, 0.05), (False, 1e-6)):
+        path = tmp_path / f"{int8}.safetensors"
+        encoder.save(path, {"name": "small"}, int8=int8)
+        again = TextEncoder.load(path)
+        torch.testing.assert_close(again.encode(["how are you"], [0]), want, atol=tolerance, rtol=0)
+        assert again.meta["name"] == "small"
+        assert not again.net.training
+
+
+def test_missing_files_are_named(encoder: TextEncoder, tmp_path: Path) -> None:
+    """Weights without a tokenizer, a damaged tokenizer and no weights: each error names its file."""
+    path = tmp_path / "text.safetensors"
+    with pytest.raises(CheckpointError, match=r"text\.safetensors"):
+        TextEncoder.load(path)
+    encoder.save(path, {})
+    path.with_suffix(".tokenizer.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not a readable tokenizer"):
+        TextEncoder.load(path)
+    path.with_suffix(".tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match="no such tokenizer"):
+        read_tokenizer(path.with_suffix(".tokenizer.json"))
+
+
+def test_what_ships_is_small_and_tells_moods_apart() -> None:
+    """Encoder and tokenizer stay under 25 MB, and alike moods are nearer than opposite ones."""
+    path = WEIGHTS / "text.safetensors"
+    if not path.exists():
+        pytest.skip("no text encoder in models/weights yet")
+    tokenizer = path.with_suffix(".tokenizer.json")
+    assert path.stat().st_size + tokenizer.stat().st_size < 25_000_000
+    texts = ["I am so happy, this is wonderful!", "Oh that is great, I love it!", "I hate you, get out!"]
+    a, b, c = torch.nn.functional.normalize(TextEncoder.load(path).encode(texts, [0, 0, 0]), dim=1)
+    assert a @ b > a @ c

@@ -1,0 +1,69 @@
+"""Scores against scikit-learn, and calibration against its definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, f1_score
+
+from models.calibration import fit_temperature, probabilities
+from models.losses import masked_cross_entropy
+from models.metrics import expected_calibration_error, scores
+
+
+def test_scores_are_those_of_scikit_learn() -> None:
+    """Accuracy, weighted and macro F1 of random guesses."""
+    g = torch.Generator().manual_seed(0)
+    probs = torch.rand(300, 7, generator=g).softmax(1)
+    labels = torch.randint(0, 7, (300,), generator=g)
+    got, guess = scores(probs, labels), probs.argmax(1)
+    assert got["accuracy"] == pytest.approx(100 * accuracy_score(labels, guess))
+    assert got["weighted_f1"] == pytest.approx(100 * f1_score(labels, guess, average="weighted"))
+    assert got["macro_f1"] == pytest.approx(100 * f1_score(labels, guess, average="macro"))
+
+
+def test_nothing_to_score_is_an_error() -> None:
+    """No rows or unequal rows would make a number that means nothing."""
+    with pytest.raises(ValueError, match="0 rows"):
+        scores(torch.zeros(0, 7), torch.zeros(0, dtype=torch.long))
+    with pytest.raises(ValueError, match="2 rows"):
+        scores(torch.zeros(2, 7), torch.zeros(3, dtype=torch.long))
+
+
+def test_calibration_error_of_a_boaster() -> None:
+    """Sure of everything and right half of the time: the error is one half; right as often as sure: zero."""
+    sure = torch.tensor([[1.0, 0.0]] * 4)
+    assert expected_calibration_error(sure, torch.tensor([0, 1, 0, 1])) == pytest.approx(0.5)
+    half = torch.tensor([[0.75, 0.25]] * 4)
+    assert expected_calibration_error(half, torch.tensor([0, 0, 0, 1])) == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
+def test_the_temperature_is_found(true: float) -> None:
+    """Logits blown up by a factor get that factor back as their temperature."""
+    g = torch.Generator().manual_seed(0)
+    honest = torch.randn(3_000, 5, generator=g)
+    labels = torch.multinomial(honest.softmax(1), 1, generator=g)[:, 0]
+    assert fit_temperature(honest * true, labels) == pytest.approx(true, rel=0.1)
+    torch.testing.assert_close(probabilities(honest * true, true), honest.softmax(1))
+
+
+def test_a_temperature_needs_data() -> None:
+    """No utterances: an error, not a default."""
+    with pytest.raises(ValueError, match="no utterances"):
+        fit_temperature(torch.zeros(0, 7), torch.zeros(0, dtype=torch.long))
+
+
+def test_padding_does_not_train() -> None:
+    """The masked loss is that of the valid rows alone; NaN in padding reaches neither value nor gradient."""
+    logits = torch.randn(2, 3, 4)
+    logits[1, 2] = float("nan")
+    logits.requires_grad_()
+    labels, valid = torch.randint(0, 4, (2, 3)), torch.ones(2, 3, dtype=torch.bool)
+    valid[1, 2] = False
+    loss = masked_cross_entropy(logits, labels, valid)
+    want = torch.nn.functional.cross_entropy(logits.detach()[valid], labels[valid])
+    torch.testing.assert_close(loss.detach(), want)
+    loss.backward()
+    assert logits.grad is not None
+    assert torch.equal(logits.grad[1, 2], torch.zeros(4))
