@@ -1,0 +1,306 @@
+"""Looks at this machine part by part: each is OK, or says what to do. Changes nothing and fetches nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from models.checkpoint import WEIGHTS, CheckpointError, read_meta
+
+from .errors import StreamerError
+
+Status = Literal["ok", "warn", "fail"]
+REINSTALL = "run 'make setup' (or pip install --editable .) again"
+ROOM = 1e9  # bytes that should be free for logs, outboxes and weights
+NEEDED = ("text", "face", "fusion")  # weight files, by stem
+LIBRARIES = {  # imported name: what it is needed for
+    "numpy": "numbers",
+    "scipy": "voice measures",
+    "onnxruntime": "voice activity",
+    "av": "media files and network streams",
+    "cv2": "pictures and webcams",
+    "faster_whisper": "speech recognition",
+    "aiomqtt": "publishing",
+    "amqtt": "the embedded broker",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part. ``warn``: it works less well or not at all, the rest does; ``fail``: nothing works without.
+
+    ``advice`` is what to do, empty where there is nothing to do.
+    """
+
+    name: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+
+def checks(state_dir: Path, mqtt: str | None = None) -> list[Check]:
+    """Every check, in the order of a signal's way through the program.
+
+    Args:
+        state_dir: Where outboxes and logs are to be kept.
+        mqtt: URL of a broker to reach; None: none is tried.
+    """
+    looks: list[tuple[str, Callable[[], Check]]] = [
+        ("python", _python),
+        ("torch", _torch),
+        *((name, partial(_library, name)) for name in LIBRARIES),
+        ("microphones", _microphones),
+        ("cameras", _cameras),
+        ("face detector", _face_detector),
+        ("voice activity", _vad),
+        ("whisper", _whisper),
+        ("pocketsphinx", _pocketsphinx),
+        *((f"weights: {kind}", partial(_weights, kind)) for kind in NEEDED),
+        ("state folder", partial(_state, state_dir)),
+    ]
+    if mqtt is not None:
+        looks.append(("broker", partial(_broker, mqtt)))
+    return [_guarded(name, look) for name, look in looks]
+
+
+def passed(found: list[Check]) -> bool:
+    """Whether nothing failed."""
+    return all(check.status != "fail" for check in found)
+
+
+def to_json(found: list[Check]) -> dict[str, Any]:
+    return {"ok": passed(found), "checks": [asdict(check) for check in found]}
+
+
+def render(found: list[Check]) -> Table:
+    """A table with what to do below each part that is not OK."""
+    styles = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for check in found:
+        said = Text(check.detail)
+        if check.advice:
+            said.append(f"\n-> {check.advice}", "bold")
+        table.add_row(Text(check.status, styles[check.status]), check.name, said)
+    return table
+
+
+def _guarded(name: str, look: Callable[[], Check]) -> Check:
+    """A check that breaks in a way nobody foresaw is a finding, and must not hide the others."""
+    try:
+        return look()
+    except StreamerError as error:
+        return Check(name, "fail", str(error))
+    except Exception as error:
+        return Check(name, "fail", f"{type(error).__name__}: {error}", REINSTALL)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    detail = f"{version} in {sys.prefix}; {cores} core{'s' if cores > 1 else ''}"
+    return Check("python", "ok", detail)
+
+
+def _torch() -> Check:
+    """Whether networks run on the GPU, tried with one small sum."""
+    import torch
+
+    version = torch.__version__
+    if not torch.cuda.is_available():
+        build = "CPU build" if torch.version.cuda is None else f"CUDA {torch.version.cuda}, no usable GPU"
+        return Check("torch", "ok", f"{version} ({build}): networks run on the CPU")
+    try:
+        float(torch.ones(8, device="cuda").sum())
+        name = torch.cuda.get_device_name()
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        return Check(
+            "torch",
+            "warn",
+            f"{version}: there is a GPU, but it fails: {first}",
+            "use device = 'cpu', or install the build that fits the driver (docs/install.md)",
+        )
+    return Check("torch", "ok", f"{version}, CUDA {torch.version.cuda} on {name}")
+
+
+def _library(name: str) -> Check:
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        return Check(name, "fail", f"cannot be imported ({error}); needed for {LIBRARIES[name]}", REINSTALL)
+    return Check(name, "ok", f"{getattr(module, '__version__', 'installed')}: {LIBRARIES[name]}")
+
+
+def _microphones() -> Check:
+    from .sources.portaudio import inputs
+
+    try:
+        found = inputs()
+    except StreamerError as error:
+        return Check("microphones", "warn", str(error))
+    if not found:
+        return Check(
+            "microphones",
+            "warn",
+            "PortAudio is there, but no device that records",
+            "plug one in or start the sound server; files and cameras work without",
+        )
+    names = ", ".join(f"{m.index}: {m.name}{' (default)' if m.default else ''}" for m in found)
+    return Check("microphones", "ok", names)
+
+
+def _cameras() -> Check:
+    """Device files only: opening a camera would switch its light on."""
+    found = sorted(Path("/dev").glob("video*"))
+    closed = [str(path) for path in found if not os.access(path, os.R_OK | os.W_OK)]
+    if closed:
+        return Check(
+            "cameras",
+            "warn",
+            f"no permission for {', '.join(closed)}",
+            "add this user to the group 'video' and log in again",
+        )
+    if not found:
+        return Check("cameras", "warn", "no local camera", "plug one in; network cameras work without")
+    return Check("cameras", "ok", ", ".join(map(str, found)))
+
+
+def _face_detector() -> Check:
+    from .faces.detect import Haar
+
+    Haar(min_size=40)
+    from .weights import find
+
+    better = find("yunet")
+    if better is None:
+        return Check(
+            "face detector",
+            "ok",
+            "Haar cascade: upright, frontal faces (lmam models pull yunet fetches a better one)",
+        )
+    return Check("face detector", "ok", f"YuNet: {better}")
+
+
+def _vad() -> Check:
+    import numpy as np
+
+    from .context import Context, Session
+    from .vad.silero import BLOCK, Config, packaged
+
+    nobody = Context(session=Session(conversation="doctor", purpose="other"), state_dir=Path())
+    Config().build(nobody)()(np.zeros(BLOCK, np.float32))
+    return Check("voice activity", "ok", f"Silero: {packaged()}")
+
+
+def _whisper() -> Check:
+    from .weights import list_weights
+
+    found = [w for w in list_weights() if w.kind == "speech recogniser" and w.path is not None]
+    if not found:
+        return Check(
+            "whisper",
+            "warn",
+            "no weights here: words come from sidecar transcripts or pocketsphinx (3 in 10 are wrong)",
+            "lmam models pull whisper-base",
+        )
+    return Check("whisper", "ok", ", ".join(f"{w.name}: {w.path}" for w in found) + _ctranslate2())
+
+
+def _ctranslate2() -> str:
+    import ctranslate2  # type: ignore[import-untyped]
+
+    return " (on a GPU)" if ctranslate2.get_cuda_device_count() else " (on the CPU)"
+
+
+def _pocketsphinx() -> Check:
+    import pocketsphinx  # type: ignore[import-untyped]
+
+    model = Path(pocketsphinx.get_model_path()) / "en-us"
+    if not model.is_dir():
+        return Check("pocketsphinx", "warn", f"its model is missing: {model}", REINSTALL)
+    return Check("pocketsphinx", "ok", "US English, the recogniser of last resort")
+
+
+def _weights(kind: str) -> Check:
+    name, path = f"weights: {kind}", WEIGHTS / f"{kind}.safetensors"
+    try:
+        meta = read_meta(path)
+    except CheckpointError as error:
+        return Check(name, "fail", str(error), REINSTALL)
+    detail = (
+        f"{meta.get('name', path.stem)} {meta.get('version', '?')}, {path.stat().st_size / 1e6:.1f} MB,"
+        f" commercial use: {meta.get('commercial_use', 'unclear')}"
+    )
+    if meta.get("kind") != kind:
+        return Check(name, "fail", f"{path}: holds weights of kind {meta.get('kind')!r}", REINSTALL)
+    return Check(name, "ok", detail)
+
+
+def _state(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Check(
+            "state folder",
+            "fail",
+            f"{folder}: cannot be written ({error.strerror or error})",
+            "set state_dir to a folder that can",
+        )
+    if free < ROOM:
+        return Check("state folder", "warn", f"{folder}: only {free / 1e6:.0f} MB free", "make room")
+    return Check("state folder", "ok", f"{folder} ({free / 1e9:.0f} GB free)")
+
+
+def _broker(url: str) -> Check:
+    from pydantic import ValidationError
+
+    from .mqtt.options import Options
+
+    try:
+        options = Options(url=url)
+        version, problem = asyncio.run(_connect(options))
+    except ValidationError as error:
+        return Check("broker", "fail", str(error.errors()[0]["msg"]).removeprefix("Value error, "))
+    if version is None:
+        return Check(
+            "broker",
+            "fail",
+            f"{options.address}: {problem}",
+            "is it running, is the address right, does a firewall stand between?",
+        )
+    return Check("broker", "ok", f"{options.address} answers, MQTT {version}")
+
+
+async def _connect(options: Any) -> tuple[str | None, str | None]:
+    """The protocol of one connection, or what was wrong with it. Nothing is published."""
+    from .clock import StreamClock
+    from .mqtt.client import Connection, Identity, Link
+
+    said: list[str | None] = [None]
+    version: str | None = None
+
+    async def talk(connection: Connection) -> None:
+        nonlocal version
+        version = "5" if connection.v5 else "3.1.1"
+
+    link = Link(options, Identity(), StreamClock(), said.append)
+    link.leave()  # one attempt only
+    await link.keep(talk)
+    return version, said[-1]
