@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from io import FileIO
 from pathlib import Path
-from typing import TextIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -64,10 +65,13 @@ class JsonlSink:
             self._file.close()
 
     def _write(self, line: str) -> None:
+        rest, whole = f"{line}\n".encode(), os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(line + "\n")
-            self._file.flush()
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
+            with contextlib.suppress(OSError):  # half a line would spoil the next one
+                self._file.truncate(whole)
             raise PublishError(
                 f"{self.path}: the log cannot be written ({error.strerror or error}); free some space or"
                 " choose another path, what was written so far is kept"
@@ -79,10 +83,12 @@ class JsonlSink:
         self._file = _open(self.path, keep=True)
 
 
-def _open(path: Path, *, keep: bool) -> TextIO:
+def _open(path: Path, *, keep: bool) -> FileIO:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if keep else os.O_TRUNC)
-        return os.fdopen(os.open(path, flags, 0o600), "a" if keep else "w", encoding="utf-8")
+        return FileIO(
+            os.open(path, flags, 0o600), "ab" if keep else "wb"
+        )  # unbuffered: a line is out at once
     except OSError as error:
         raise PublishError(f"{path}: the log cannot be opened ({error.strerror or error})") from error
