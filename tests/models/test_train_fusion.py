@@ -1,0 +1,155 @@
+"""The second stage on a small made-up corpus: it learns, it masks, it measures, its file loads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.batches import Example, alone, collate, presence
+from models.checkpoint import CheckpointError
+from models.dialogue import MODALITIES
+from models.fusion_weights import load_fusion, save_fusion
+from models.hosts.gru import Config, GruLmam
+from models.meld import LABELS
+from models.normalise import Prior
+from models.synthetic_faces import Faces
+from models.train_fusion import (
+    Bank,
+    FusionTrainer,
+    Recipe,
+    calibrate_noise,
+    pairs,
+    predict,
+    subsets,
+    without_context,
+)
+
+C = len(LABELS)
+RECIPE = Recipe(epochs=5, dialogues=8, lr=1e-2)
+
+
+def small_net() -> GruLmam:
+    torch.manual_seed(0)
+    return GruLmam(Config(text=12, audio=3, visual=10, dim=16, rank=4, window=4, dropout=0.0))
+
+
+def corpus(seed: int, noise: float, n: int = 32) -> Bank:
+    """Conversations of five utterances whose text says the label, with ``noise``; the voice says nothing."""
+    g = torch.Generator().manual_seed(seed)
+    examples, text = [], []
+    for _ in range(n):
+        labels = torch.randint(0, C, (5,), generator=g)
+        heard = torch.ones(5, dtype=torch.bool)
+        examples.append(Example(("x",) * 5, (0, 1, 0, 1, 2), labels, torch.randn(5, 3, generator=g), heard))
+        text.append(torch.eye(12)[labels] + noise * torch.randn(5, 12, generator=g))
+    return Bank(examples, text, text)
+
+
+def faces() -> Faces:
+    """Every label has a clean face of its own."""
+    return Faces(tuple(torch.eye(10)[i].repeat(3, 1) for i in range(C)))
+
+
+def test_every_subset_of_the_modalities_is_learnt() -> None:
+    """After a short training, words alone, faces alone and all together are twice as good as guessing."""
+    net, train = small_net(), corpus(0, 0.3)
+    trainer = FusionTrainer(net, train, recipe=RECIPE, noise=torch.zeros(12), seed=0, faces=faces())
+    losses = list(trainer.run())
+    assert losses[-1] < losses[0]
+    test = corpus(1, 0.3)
+    figures = subsets(net, test, pairs(test, faces(), seed=1))
+    for name in ("text", "face (synthetic)", "all (synthetic)"):
+        assert figures[name]["accuracy"] > 2 * 100 / C
+
+
+def test_training_is_the_same_for_the_same_seed() -> None:
+    """Two runs of one seed end in the same weights."""
+    ends = []
+    for _ in range(2):
+        net = small_net()
+        recipe = replace(RECIPE, epochs=1)
+        list(
+            FusionTrainer(
+                net, corpus(0, 0.3), recipe=recipe, noise=torch.ones(12), seed=3, faces=faces()
+            ).run()
+        )
+        ends.append(net.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(ends[0].values(), ends[1].values(), strict=True))
+
+
+def test_the_noise_makes_train_as_uncertain_as_dev() -> None:
+    """Features cleaner on train than on dev get noise; features as noisy get none or next to none."""
+    net, clean, rough = small_net(), corpus(0, 0.05), corpus(1, 0.5)
+    list(FusionTrainer(net, clean, recipe=RECIPE, noise=torch.zeros(12), seed=0, dropout=False).run())
+    noise = calibrate_noise(net, clean, rough)
+    assert noise.mean() > 0.05
+    few = predict(net, clean, (True, False, False), noise=noise)
+    loss = torch.nn.functional.cross_entropy(*few)
+    assert loss >= torch.nn.functional.cross_entropy(*predict(net, rough, (True, False, False))) * 0.95
+    assert calibrate_noise(net, rough, clean).max() == 0
+
+
+def test_pairs_have_noise_and_stay_the_same() -> None:
+    """About 60 % plus a seventh of the rest show the utterance's own label; one seed, one pairing."""
+    bank = corpus(0, 0.0, n=400)
+    shown = torch.cat(pairs(bank, faces(), seed=1)).argmax(1)
+    labels = torch.cat([e.labels_N for e in bank.examples])
+    other = labels != LABELS.index("neutral")
+    assert float((shown == labels)[other].float().mean()) == pytest.approx(0.62, abs=0.04)
+    neutral = float((shown == LABELS.index("neutral"))[other].float().mean())
+    assert neutral == pytest.approx(0.27, abs=0.04)
+    assert torch.equal(torch.cat(pairs(bank, faces(), seed=1)).argmax(1), shown)
+
+
+def test_without_context_every_utterance_is_alone() -> None:
+    """The control keeps every utterance once, with its own words, voice, label and speaker."""
+    bank = corpus(0, 0.1, n=4)
+    flat = without_context(bank)
+    assert len(flat.examples) == 20
+    assert [e.speakers for e in flat.examples[:5]] == [(0,), (1,), (0,), (1,), (2,)]
+    torch.testing.assert_close(torch.cat(flat.gold), torch.cat(bank.gold))
+    assert [len(list(alone(e))) for e in bank.examples] == [5] * 4
+
+
+def test_collate_pads_with_what_is_not_valid() -> None:
+    """Shorter conversations are padded at the end, their padding neither valid nor present."""
+    long, short = corpus(0, 0.1, n=1), next(alone(corpus(1, 0.1, n=1).examples[0]))
+    present = [presence(long.examples[0], audio=False), presence(short)]
+    dialogue, labels = collate(
+        [long.examples[0], short], [long.gold[0], long.gold[0][:1]], present, visual_dim=10
+    )
+    assert dialogue.valid_BN.tolist() == [[True] * 5, [True] + [False] * 4]
+    assert dialogue.present_BNM[0, 0].tolist() == [True, False, False]
+    assert not dialogue.present_BNM[1, 1:].any()
+    assert labels.shape == (2, 5)
+    assert dialogue.visual_BNV.shape == (2, 5, 10)
+
+
+def test_a_stored_fusion_says_the_same(tmp_path: Path) -> None:
+    """Weights, labels, temperature and prior come back; the network is in eval mode."""
+    net, prior = small_net(), Prior(("duration", "avg_pitch", "mean_hnr"), (1.0, 5.0, 6.0), (1.0, 0.3, 3.0))
+    path = tmp_path / "fusion.safetensors"
+    save_fusion(path, net, prior, 1.3, {"labels": list(LABELS), "name": "small", "version": "1"})
+    again, bank = load_fusion(path), corpus(0, 0.1, n=3)
+    torch.testing.assert_close(predict(again.net, bank)[0], predict(net, bank)[0])
+    assert (again.labels, again.temperature, again.prior) == (LABELS, 1.3, prior)
+    assert (again.name, again.version, again.audio_measures) == ("small", "1", prior.measures)
+    assert not again.net.training
+    assert len(MODALITIES) == 3
+
+
+@pytest.mark.parametrize(
+    ("facts", "temperature"), [({"labels": ["joy"]}, 1.0), ({"labels": list(LABELS)}, 0.0), ({}, 1.0)]
+)
+def test_a_file_that_contradicts_itself_is_refused(
+    facts: dict[str, object], temperature: float, tmp_path: Path
+) -> None:
+    """Too few labels, an impossible temperature or no labels at all: CheckpointError names the file."""
+    prior = Prior(("duration", "avg_pitch", "mean_hnr"), (1.0, 5.0, 6.0), (1.0, 0.3, 3.0))
+    path = tmp_path / "fusion.safetensors"
+    save_fusion(path, small_net(), prior, temperature, facts)
+    with pytest.raises(CheckpointError, match=r"fusion\.safetensors"):
+        load_fusion(path)
