@@ -70,9 +70,11 @@ class SoundServer:
 
     async def play(self, wav: Path) -> None:
         """Into the loudspeaker; returns when it has been played."""
-        player = await asyncio.create_subprocess_exec(
-            "paplay", "--device=speaker", str(wav), env={**os.environ, **self.environment}
-        )
+        # a deep buffer: on a busy machine a short one runs dry, and the microphone hears the hole
+        command = ("paplay", "--device=speaker", "--latency-msec=1000", str(wav))
+        environment = {**os.environ, **self.environment}
+        del environment["PULSE_LATENCY_MSEC"]
+        player = await asyncio.create_subprocess_exec(*command, env=environment)
         assert await player.wait() == 0
 
     def _control(self, *words: str) -> bool:
