@@ -174,10 +174,11 @@ def pip(arguments: list[str]) -> None:
     """Run pip, its output in the log and only its latest line on a terminal."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments, "--progress-bar", "off"]
     lines: list[str] = []
-    with LOG.open("w") as log:
-        process = subprocess.Popen(
-            command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    pipe, both = subprocess.PIPE, subprocess.STDOUT
+    with (
+        LOG.open("w") as log,
+        subprocess.Popen(command, cwd=ROOT, text=True, stdout=pipe, stderr=both) as process,
+    ):
         assert process.stdout is not None
         for line in process.stdout:
             log.write(line)
@@ -187,7 +188,7 @@ def pip(arguments: list[str]) -> None:
                 sys.stdout.flush()
     if sys.stdout.isatty():
         sys.stdout.write("\r\033[K")
-    if process.wait():
+    if process.returncode:
         stop(
             "pip could not install the packages. Its last words (all of them: .venv/setup.log):\n  "
             + "\n  ".join(lines)
