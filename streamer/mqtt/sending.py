@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,9 @@ from ..outbox import NOT_RETAINED, RETAINED, Outbox, Waiting
 from .client import IN_FLIGHT, Connection
 from .profile import RULES, Topics
 
+logger = logging.getLogger(__name__)
 R = TypeVar("R")
+SYNC_AFTER = 1.0  # seconds by which a power cut may put the outbox back
 FLEETING = 16  # partials and health that may wait behind one another while connected
 
 
@@ -32,6 +35,7 @@ class Sender:
         self._state: tuple[str, str, float] | None = None  # conversation, payload, when it was made
         self._state_due = self._marked = self._connected = self._finished = False
         self._news = asyncio.Event()
+        self._sync: asyncio.TimerHandle | None = None
         self.waiting = len(outbox)
         self.dropped = 0
 
@@ -41,11 +45,13 @@ class Sender:
     async def keep(
         self, conversation: str, kind: str, payload: str, sequence: int | None = None, end: float = 0.0
     ) -> None:
-        """For what must arrive: on return it is on disk."""
+        """For what must arrive: from here on it outlives this process, and soon a power cut."""
         data = payload.encode()
         await self._on_disk(lambda: self._outbox.append(conversation, kind, data, sequence=sequence, end=end))
         self.waiting += 1
         self._news.set()
+        if self._sync is None:
+            self._sync = asyncio.get_running_loop().call_later(SYNC_AFTER, self._start_sync)
 
     def offer(self, conversation: str, kind: str, payload: str) -> None:
         """For what is worthless later: dropped while nobody listens, the oldest first."""
@@ -77,6 +83,9 @@ class Sender:
         self._news.set()
 
     async def close(self) -> None:
+        if self._sync is not None:
+            self._sync.cancel()
+            await self._on_disk(self._outbox.sync)
         await self._on_disk(self._outbox.close)
         self._disk.shutdown(wait=False)
 
@@ -141,5 +150,15 @@ class Sender:
             await connection.say(self._topics.of(conversation, "state"), b"", RULES["state"])
             await self._on_disk(partial(self._outbox.retain, conversation, NOT_RETAINED))
 
+    def _start_sync(self) -> None:
+        self._sync = None
+        syncing = asyncio.get_running_loop().run_in_executor(None, self._outbox.sync)
+        syncing.add_done_callback(_report)
+
     async def _on_disk(self, action: Callable[[], R]) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._disk, action)
+
+
+def _report(syncing: asyncio.Future[None]) -> None:
+    if not syncing.cancelled() and (error := syncing.exception()) is not None:
+        logger.warning("mqtt: %s", error)

@@ -157,6 +157,15 @@ def test_a_full_disk_is_named_and_nothing_kept_is_lost(outbox: Outbox) -> None:
     assert outbox.last_sequence("c1") == 1
 
 
+def test_syncing_works_at_any_time(outbox: Outbox) -> None:
+    outbox.sync()
+    outbox.append("c1", "utterance", b"x", sequence=1)
+    outbox.sync()
+    outbox.forget("c1")  # empties the write-ahead log
+    outbox.sync()
+    assert len(outbox) == 0
+
+
 CHILD = """
 import sys
 from datetime import UTC, datetime
