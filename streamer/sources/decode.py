@@ -18,6 +18,7 @@ from av.video.reformatter import VideoReformatter
 
 from ..errors import CaptureError
 from ..types import AudioChunk, Floats, VideoFrame
+from .beat import Beat
 from .sound import Channels, Chunker, pick, to_float
 
 Item = AudioChunk | VideoFrame
@@ -261,10 +262,10 @@ class _Pictures:
     def __init__(self, info: MediaInfo, options: Options) -> None:
         self._shift = -info.origin
         self._step = 1 / info.fps if info.fps > 0 else 0.04
-        self._period = 1 / options.fps if options.fps else 0.0
+        self._beat = Beat(options.fps)
         self._max_width = options.max_width
         self._scaler = VideoReformatter()  # kept: setting one up costs more than a picture
-        self._due = self._last = -math.inf
+        self._last = -math.inf
         self.position = 0.0
 
     def push(self, frame: Any) -> Iterator[VideoFrame]:
@@ -279,10 +280,7 @@ class _Pictures:
         self._last = time
         length = float(frame.duration * frame.time_base) if frame.duration else self._step
         self.position = max(self.position, time + length)
-        # moving the due time by whole periods keeps the mean rate; a tenth of one forgives jitter
-        if time >= self._due - 0.1 * self._period:
-            on_beat = time - self._due < self._period
-            self._due = (self._due if on_beat else time) + self._period
+        if self._beat.due(time):
             yield VideoFrame(self._picture(frame), time)
 
     def _picture(self, frame: Any) -> Any:
