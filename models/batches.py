@@ -34,9 +34,7 @@ def examples(conversations: Sequence[Conversation], prior: Prior) -> list[Exampl
     for c in conversations:
         z_NA = torch.from_numpy(causal_normalise(c.audio_NA, c.speakers, prior)).float()
         heard_N = torch.from_numpy((c.audio_NA == c.audio_NA).any(1))
-        out.append(
-            Example(c.texts, c.speakers, torch.tensor(c.labels), torch.from_numpy(z_NA).float(), heard_N)
-        )
+        out.append(Example(c.texts, c.speakers, torch.tensor(c.labels), z_NA, heard_N))
     return out
 
 

@@ -72,6 +72,16 @@ def load_fusion(path: Path | None = None, device: str | torch.device = "cpu") ->
 
 
 def save_fusion(path: Path, net: GruLmam, prior: Prior, temperature: float, facts: Mapping[str, Any]) -> None:
-    """Write ``net`` with all that `load_fusion` needs; ``facts`` go into the header."""
+    """Write ``net`` at 16 bits a weight, with all that `load_fusion` needs; ``facts`` join the header.
+
+    See `as_stored` for measuring what the file will hold.
+    """
     config = {"net": asdict(net.config), "prior": asdict(prior), "temperature": temperature}
-    checkpoint.save(path, net.state_dict(), {**facts, "kind": KIND, "config": config})
+    tensors = {name: tensor.half() for name, tensor in net.state_dict().items()}
+    checkpoint.save(path, tensors, {**facts, "kind": KIND, "config": config})
+
+
+def as_stored(net: GruLmam) -> GruLmam:
+    """``net`` itself, its weights rounded to the 16 bits in which `save_fusion` writes them."""
+    net.load_state_dict({name: tensor.half().float() for name, tensor in net.state_dict().items()})
+    return net

@@ -26,7 +26,7 @@ from models.asr_noise import WordErrors
 from models.batches import Example
 from models.calibration import fit_temperature
 from models.encoders.text import TextEncoder
-from models.fusion_weights import save_fusion
+from models.fusion_weights import as_stored, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.losses import masked_cross_entropy
 from models.meld import LABELS
@@ -300,6 +300,7 @@ def fuse(
         if score > best:
             best, state = score, {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(state)
+    as_stored(net)  # measured as it ships
     temperature = fit_temperature(*predict(net, data["dev"]))
     figures = {s: subsets(net, data[s], seen[s], temperature) for s in ("dev", "test")}
     return Trained(net, temperature, {"noise": float(noise.mean()), "chosen_at": best, **figures})

@@ -11,7 +11,7 @@ import torch
 from models.batches import Example, alone, collate, presence
 from models.checkpoint import CheckpointError
 from models.dialogue import MODALITIES
-from models.fusion_weights import load_fusion, save_fusion
+from models.fusion_weights import as_stored, load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.normalise import Prior
@@ -130,7 +130,10 @@ def test_collate_pads_with_what_is_not_valid() -> None:
 
 def test_a_stored_fusion_says_the_same(tmp_path: Path) -> None:
     """Weights, labels, temperature and prior come back; the network is in eval mode."""
-    net, prior = small_net(), Prior(("duration", "avg_pitch", "mean_hnr"), (1.0, 5.0, 6.0), (1.0, 0.3, 3.0))
+    net, prior = (
+        as_stored(small_net()),
+        Prior(("duration", "avg_pitch", "mean_hnr"), (1.0, 5.0, 6.0), (1.0, 0.3, 3.0)),
+    )
     path = tmp_path / "fusion.safetensors"
     save_fusion(path, net, prior, 1.3, {"labels": list(LABELS), "name": "small", "version": "1"})
     again, bank = load_fusion(path), corpus(0, 0.1, n=3)
