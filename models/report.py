@@ -30,8 +30,7 @@ and 1. Seeds differ by up to a point: where two rows are less than one point of 
 25 % deletions, 15 % insertions), which is about what the embedded recogniser gives on read speech.
 """
 
-FULL =
-"""
+FULL = """
 ## Words and voice, fine-tuned together
 
 `python -m models.train meld --data ../shared/data --seeds 0 1 2 3 4 --json results/meld.jsonl`
@@ -41,8 +40,7 @@ are measured with the encoder rounded to int8, as it ships. "Voice masked" is th
 voice.
 """
 
-FUSION =
-"""
+FUSION = """
 ## What ships: one fusion for every subset of the modalities
 
 `python -m models.train fusion --data ../shared/data --seeds 0 1 2 3 4 --json results/meld.jsonl`
@@ -53,8 +51,7 @@ synthetic pairs** (an utterance of MELD test and FER+ test faces of the same emo
 pairing): they show that the branch works and are **not a result on MELD**.
 """
 
-CONTROLS =
-"""
+CONTROLS = """
 ## Controls
 
 *Frozen encoder*: MiniLM as published, only the conversation model is trained (`python -m models.train meld
@@ -71,8 +68,8 @@ def read(path: Path) -> list[Row]:
 
     Raises:
         ValueError: the file is missing or not JSON lines.
-   
-"""
+
+    """
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
     except (OSError, json.JSONDecodeError) as error:
