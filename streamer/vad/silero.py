@@ -18,7 +18,7 @@ from ..errors import ConfigError
 from ..types import RATE, Floats
 
 if TYPE_CHECKING:
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
 BLOCK = 512  # samples the network judges at a time
 CONTEXT = 64  # samples before them that it also sees
