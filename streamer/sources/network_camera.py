@@ -52,7 +52,7 @@ class Config(BaseModel):
 
 def public(url: str) -> str:
     """``url`` without user and password, for messages."""
-    return re.sub(r"//[^/@]*@", "//", url)
+    return re.sub(r"//[^/]*@", "//", url, count=1)
 
 
 def open_stream(config: Config) -> Pictures:
