@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from rich.logging import RichHandler
 from rich.progress import Progress
-from torch import Tensor
 
 from models.checkpoint import WEIGHTS, CheckpointError
-from models.train_meld import Corpus, Setup, Trainer, Variant
+from models.encoders.text import pretrained
+from models.train_meld import Corpus, Features, Setup, Trainer, Variant
 
 ROOT = Path(__file__).parent.parent
 log = logging.getLogger("models.train")
@@ -70,11 +70,13 @@ def train_meld(args: argparse.Namespace) -> None:
     setup = Setup.read(args.config)
     variant = Variant(frozen=args.frozen, no_context=args.no_context, text_only=args.text_only)
     corpus = Corpus.read(args.data, setup.measures, no_context=args.no_context)
-    cache: dict[str, Tensor] = {}
+    features: Features | None = None
     for seed in args.seeds:
+        if features is None or not args.frozen:
+            features = Features(pretrained(), frozen=args.frozen)
         began = time.monotonic()
         folder = args.out / variant.name / f"seed{seed}"
-        trainer = Trainer(corpus, setup, variant, seed, folder, cache)
+        trainer = Trainer(corpus, setup, variant, seed, folder, features)
         with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
             task = bar.add_task(f"{variant.name} seed {seed}", total=trainer.total)
             for step, _, said in trainer.run():

@@ -6,7 +6,6 @@ ship (int8) and measured on test. A run that was killed goes on from its last ha
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import tomllib
@@ -22,7 +21,7 @@ from models import batches, meld
 from models.asr_noise import WordErrors, plain
 from models.batches import Example
 from models.calibration import fit_temperature, probabilities
-from models.encoders.text import TextEncoder, pretrained
+from models.encoders.text import TextEncoder
 from models.hosts import gru
 from models.losses import masked_cross_entropy
 from models.metrics import scores
@@ -126,6 +125,25 @@ def noisy(examples: Sequence[Example], errors: WordErrors, rate: float, seed: in
     return [batches.retext(e, [errors.corrupt(t, rate, random_) or t for t in e.texts]) for e in examples]
 
 
+class Features:
+    """Text features by ``encoder``: with gradient while it is tuned, kept where it is frozen."""
+
+    def __init__(self, encoder: TextEncoder, *, frozen: bool) -> None:
+        self.encoder, self.frozen = encoder, frozen
+        encoder.net.word.requires_grad_(False)  # 30522 rows that 10,000 utterances cannot all move
+        encoder.net.position.requires_grad_(False)
+        self._kept: dict[tuple[object, ...], Tensor] = {}
+
+    def __call__(self, group: Sequence[Example], *, grad: bool) -> list[Tensor]:
+        """Features ``[N, D]`` of each conversation."""
+        if not self.frozen:
+            return encode(self.encoder, group, grad=grad)
+        new = [e for e in group if (e.texts, e.speakers) not in self._kept]
+        for e, f in zip(new, encode(self.encoder, new, grad=False), strict=True):
+            self._kept[e.texts, e.speakers] = f
+        return [self._kept[e.texts, e.speakers] for e in group]
+
+
 class Trainer:
     """One seed of one variant."""
 
@@ -136,14 +154,12 @@ class Trainer:
         variant: Variant,
         seed: int,
         folder: Path,
-        cache: dict[str, Tensor],
+        features: Features,
     ) -> None:
         torch.manual_seed(seed)
         self.random = random.Random(seed)
         self.corpus, self.recipe, self.variant, self.folder = corpus, setup.recipe, variant, folder
-        self.encoder = pretrained()
-        self.encoder.net.word.requires_grad_(False)  # 30522 rows that 10,000 utterances cannot all move
-        self.encoder.net.position.requires_grad_(False)
+        self.features, self.encoder = features, features.encoder
         self.net = gru.GruLmam(gru.Config(**setup.net, audio=len(setup.measures)))
         r = self.recipe
         groups = [{"params": list(self.net.parameters()), "lr": r.head_lr}]
@@ -159,7 +175,6 @@ class Trainer:
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, self._rate)
         self.step, self.best = 0, -1.0
         self.order: list[int] = []
-        self.cache = cache  # features of the encoder while it is frozen, shared by the seeds
 
     def _rate(self, step: int) -> float:
         warm = self.recipe.warm_up * self.total
@@ -191,7 +206,7 @@ class Trainer:
         for p in present:
             p[:, 1] &= torch.rand(len(p)) >= r.audio_dropout
         dialogue, labels = batches.collate(
-            group, self._features(group), present, visual_dim=self.net.config.visual
+            group, self.features(group, grad=self.net.training), present, visual_dim=self.net.config.visual
         )
         loss = masked_cross_entropy(self.net(dialogue), labels, dialogue.valid_BN, smoothing=r.smoothing)
         self.optimiser.zero_grad()
@@ -209,19 +224,6 @@ class Trainer:
             return self.corpus.errors.corrupt(text, self.random.uniform(*r.error_rates), self.random) or text
         return plain(text) or text
 
-    def _features(self, group: Sequence[Example]) -> list[Tensor]:
-        """Text features per conversation: with gradient while fine-tuning, from the cache when frozen."""
-        if not self.variant.frozen:
-            return encode(self.encoder, group, grad=self.net.training)
-        new = [e for e in group if self._key(e) not in self.cache]
-        for e, f in zip(new, encode(self.encoder, new, grad=False), strict=True):
-            self.cache[self._key(e)] = f
-        return [self.cache[self._key(e)] for e in group]
-
-    @staticmethod
-    def _key(e: Example) -> str:
-        return json.dumps([e.texts, e.speakers])
-
     def predict(
         self,
         examples: Sequence[Example],
@@ -236,7 +238,11 @@ class Trainer:
         logits, labels = [], []
         for i in range(0, len(examples), 32):
             group = examples[i : i + 32]
-            features = encode(encoder, group, grad=False) if encoder else self._features(group)
+            features = (
+                encode(encoder, group, grad=False)
+                if encoder
+                else self.features(group, grad=self.net.training)
+            )
             present = [
                 batches.presence(e, text=text, audio=audio and not self.variant.text_only) for e in group
             ]

@@ -17,12 +17,17 @@ SMALL = Config(vocabulary=40, dim=16, heads=2, hidden=32, layers=2, positions=32
 WORDS = ["?", ":", "A", "B", "C", "how", "are", "you", "doing", "fine", "thanks", "joey", "what"]
 
 
-@pytest.fixture
-def encoder() -> TextEncoder:
+def small_encoder() -> TextEncoder:
+    """Two layers of width 16 with random weights and a vocabulary of a few words."""
     torch.manual_seed(0)
     tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="?"))
     tokenizer.pre_tokenizer = Whitespace()
     return TextEncoder(MiniLM(SMALL, dropout=0.0).eval(), tokenizer)
+
+
+@pytest.fixture
+def encoder() -> TextEncoder:
+    return small_encoder()
 
 
 def test_a_text_does_not_depend_on_its_batch(encoder: TextEncoder) -> None:
