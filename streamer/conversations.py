@@ -144,7 +144,8 @@ async def _purge_outbox(path: Path, conversation: str, sinks: Sequence[BaseModel
             if conversation in outbox.to_clear():
                 from .mqtt.purge import clear  # only who has published needs the library
 
-                done.removed.append(await clear(outbox, conversation, sinks))
+                if cleared := await clear(outbox, conversation, sinks):
+                    done.removed.append(cleared)
     except PublishError as error:
         done.remaining.append(f"{error}")
 

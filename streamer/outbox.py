@@ -57,6 +57,10 @@ class Known:
     purpose: str
 
 
+class InUseError(PublishError):
+    """Another process has the outbox."""
+
+
 class Outbox:
     """First in, first out; one process at a time.
 
@@ -64,7 +68,8 @@ class Outbox:
         path: The database; made with its folder, readable by its owner only.
 
     Raises:
-        PublishError: another process has it, or the file cannot be used (every method raises this).
+        InUseError: another process has it.
+        PublishError: the file cannot be used (every method raises this).
     """
 
     def __init__(self, path: Path) -> None:
@@ -274,7 +279,7 @@ def _lock(path: Path) -> int:
     except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
         os.close(lock)
-        raise PublishError(
+        raise InUseError(
             f"{path}: in use by another process (pid {holder}), which publishes as the same node to the same"
             " broker; stop it, or give this one a node name or a state folder of its own"
         ) from None

@@ -16,13 +16,18 @@ from .client import Connection, Identity, Link
 from .profile import RULES
 
 
-async def clear(outbox: Outbox, conversation: str, sinks: Sequence[BaseModel]) -> str:
+async def clear(outbox: Outbox, conversation: str, sinks: Sequence[BaseModel]) -> str | None:
     """Publish the empty retained state and the event `purged`; a sentence that says so.
+
+    Returns None where an embedded broker took the state with it when its process ended.
 
     Raises:
         PublishError: says what is left to do.
     """
     config = _config(outbox, sinks)
+    if config.url is None:
+        outbox.retain(conversation, NOT_RETAINED)
+        return None
     topic = config.topics.of(conversation, "state")
     known = outbox.known(conversation)
     event = SessionV1(
@@ -56,12 +61,18 @@ async def clear(outbox: Outbox, conversation: str, sinks: Sequence[BaseModel]) -
 
 
 def _config(outbox: Outbox, sinks: Sequence[BaseModel]) -> Config:
-    """How to reach the outbox's broker: the caller's way if it has one, else as it was last reached."""
-    for sink in sinks:
-        if isinstance(sink, Config) and sink.outbox(outbox.path.parents[1]) == outbox.path:
-            return sink
-    stored = outbox.recall("options")
+    """How the outbox's broker was last reached, with what a config for the same broker proves itself by."""
     try:
-        return Config.model_validate_json(stored or "")
+        stored = Config.model_validate_json(outbox.recall("options") or "")
     except ValidationError as error:
         raise PublishError(f"{outbox.path}: does not say which broker it is for") from error
+    for sink in sinks:
+        if isinstance(sink, Config) and sink.url and stored.url and _same(sink, stored):
+            return sink.model_copy(
+                update={name: getattr(stored, name) for name in ("prefix", "site", "node")}
+            )
+    return stored
+
+
+def _same(one: Config, other: Config) -> bool:
+    return (one.address.host, one.address.port) == (other.address.host, other.address.port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
@@ -14,7 +14,7 @@ from typing import TypeVar
 from ..clock import Clock
 from ..outbox import NOT_RETAINED, RETAINED, Outbox, Waiting
 from .client import IN_FLIGHT, Connection
-from .profile import RULES, Topics
+from .profile import Rule, Topics
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
@@ -28,8 +28,8 @@ class Sender:
     ``waiting`` counts what only the disk holds so far; ``dropped`` what was given up.
     """
 
-    def __init__(self, outbox: Outbox, topics: Topics, clock: Clock) -> None:
-        self._outbox, self._topics, self._clock = outbox, topics, clock
+    def __init__(self, outbox: Outbox, topics: Topics, rules: Mapping[str, Rule], clock: Clock) -> None:
+        self._outbox, self._topics, self._rules, self._clock = outbox, topics, rules, clock
         self._disk = ThreadPoolExecutor(1, "outbox")  # one thread: calls never overlap
         self._fleeting: deque[tuple[str, str, str]] = deque()
         self._state: tuple[str, str, float] | None = None  # conversation, payload, when it was made
@@ -120,7 +120,7 @@ class Sender:
         async with asyncio.TaskGroup() as group:  # tasks start, and so publish, in order
             for message in batch:
                 topic = self._topics.of(message.conversation, message.kind)
-                group.create_task(connection.say(topic, message.payload, RULES[message.kind]))
+                group.create_task(connection.say(topic, message.payload, self._rules[message.kind]))
         await self._on_disk(lambda: self._outbox.acknowledge([m.number for m in batch]))
         self.waiting -= len(batch)
         return True
@@ -129,25 +129,27 @@ class Sender:
         while self._fleeting:
             conversation, kind, payload = self._fleeting.popleft()
             topic = self._topics.health if kind == "health" else self._topics.of(conversation, kind)
-            await connection.say(topic, payload, RULES[kind])
+            await connection.say(topic, payload, self._rules[kind])
 
     async def _send_state(self, connection: Connection) -> None:
         if not self._state_due or self._state is None:
             return
         conversation, payload, made = self._state
         self._state_due = False
-        left = (RULES["state"].expiry or 0) - int(self._clock.now() - made)
+        left = (self._rules["state"].expiry or 0) - int(self._clock.now() - made)
         if left <= 0:
             return
         if not self._marked:  # first on disk: after a crash, a purge must know of it
             await self._on_disk(lambda: self._outbox.retain(conversation, RETAINED))
             self._marked = True
-        await connection.say(self._topics.of(conversation, "state"), payload, RULES["state"], expiry=left)
+        await connection.say(
+            self._topics.of(conversation, "state"), payload, self._rules["state"], expiry=left
+        )
 
     async def _clear(self, connection: Connection) -> None:
         """Remove retained state of purged conversations: an empty retained message does it."""
         for conversation in await self._on_disk(self._outbox.to_clear):
-            await connection.say(self._topics.of(conversation, "state"), b"", RULES["state"])
+            await connection.say(self._topics.of(conversation, "state"), b"", self._rules["state"])
             await self._on_disk(partial(self._outbox.retain, conversation, NOT_RETAINED))
 
     def _start_sync(self) -> None:

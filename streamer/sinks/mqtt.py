@@ -7,6 +7,7 @@ import hashlib
 import logging
 import re
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -17,18 +18,19 @@ from pydantic import Field, model_validator
 from ..channel import Channel
 from ..clock import Clock
 from ..context import Context
-from ..errors import StreamerError
+from ..errors import PublishError, StreamerError
 from ..mqtt.broker import embedded_broker
 from ..mqtt.client import Connection, Identity, Link, unwrapped
 from ..mqtt.commands import answer
 from ..mqtt.options import Options
-from ..mqtt.profile import ONLINE, RULES, STOPPED, Topics, default_node
+from ..mqtt.profile import ONLINE, RULES, STOPPED, Rule, Topics, default_node
 from ..mqtt.sending import Sender
-from ..outbox import FOLDER, Outbox
+from ..outbox import FOLDER, InUseError, Outbox
 from ..payloads import EstimateV1, Event, HealthV1, SessionV1, StateV1
 from ..redact import publishable
 
 logger = logging.getLogger(__name__)
+USUAL_PORT = 1883
 GOODBYE = 0.5  # seconds for saying "stopped" after the drain
 
 
@@ -37,7 +39,9 @@ class Config(Options):
 
     broker: Literal["embedded"] | None = Field(None, description="embedded: run a broker inside this process")
     bind: str = Field("127.0.0.1", description="address the embedded broker listens on")
-    port: int = Field(1883, ge=0, le=65535, description="port of the embedded broker; 0 takes a free one")
+    port: int | None = Field(
+        None, ge=0, le=65535, description="port of the embedded broker; default: 1883, or a free one (0)"
+    )
     prefix: str = Field(
         "affect/v1", pattern=r"^[^+#/\s]+(/[^+#/\s]+)*$", description="first part of every topic"
     )
@@ -46,6 +50,9 @@ class Config(Options):
         default_factory=default_node,
         pattern=r"^[^+#/\s]+$",
         description="third part: this node; default: made from a hash of the host name",
+    )
+    qos: dict[Literal["info", "health", "partial", "state"], Literal[0, 1]] = Field(
+        default_factory=dict, description="other than the usual: finals and session events are always 1"
     )
     drain: float = Field(2.0, ge=0, le=60, description="seconds to wait at the end for the broker")
 
@@ -56,14 +63,19 @@ class Config(Options):
         return self
 
     @property
+    def rules(self) -> dict[str, Rule]:
+        """What goes with each kind of message."""
+        return RULES | {kind: replace(RULES[kind], qos=qos) for kind, qos in self.qos.items()}
+
+    @property
     def topics(self) -> Topics:
         return Topics(f"{self.prefix}/{self.site}/{self.node}")
 
     def outbox(self, state_dir: Path) -> Path:
         """The file that keeps what this broker has not acknowledged of this node."""
-        at = f"{self.address.host}:{self.address.port}" if self.url else f"embedded:{self.port}"
+        at = f"{self.address.host}:{self.address.port}" if self.url else f"embedded:{self.port or ''}"
         digest = hashlib.sha256(f"{at}/{self.topics.base}".encode()).hexdigest()[:8]
-        return state_dir / FOLDER / f"{re.sub(r'[^A-Za-z0-9.]+', '-', at)}-{digest}.sqlite"
+        return state_dir / FOLDER / f"{re.sub(r'[^A-Za-z0-9.]+', '-', at).strip('-')}-{digest}.sqlite"
 
     def stored(self) -> str:
         """These options as JSON, without any password, for a later purge."""
@@ -91,7 +103,7 @@ class MqttSink:
 
     def __init__(self, config: Config, context: Context) -> None:
         self._config, self._context = config, context
-        self._outbox = Outbox(config.outbox(context.state_dir))
+        self._outbox = _outbox(config, context.state_dir)
         self._outbox.remember("options", config.stored())
         self._state: StateV1 | None = None
         self._away: tuple[str, str] | None = None  # why, and since when
@@ -111,14 +123,12 @@ class MqttSink:
         )
 
     async def run(self, inbox: Channel[Event], clock: Clock) -> None:
-        sender = Sender(self._outbox, self._config.topics, clock)
+        sender = Sender(self._outbox, self._config.topics, self._config.rules, clock)
         try:
             async with AsyncExitStack() as stack:
                 options: Options = self._config
                 if self._config.broker == "embedded":
-                    self.url = await stack.enter_async_context(
-                        embedded_broker(self._config.port, self._config.bind)
-                    )
+                    self.url = await self._embed(stack)
                     options = Options(url=self.url, protocol="3.1.1", keepalive=self._config.keepalive)
                     logger.info("mqtt: the embedded broker listens on %s", self.url)
                 await self._serve(inbox, clock, sender, options)
@@ -128,6 +138,16 @@ class MqttSink:
             self._context.notices.set("mqtt", None)
         if summary := self.summary():
             logger.warning(summary)
+
+    async def _embed(self, stack: AsyncExitStack) -> str:
+        """The embedded broker on its port; where none was asked for, on a free one if the usual is taken."""
+        port, bind = self._config.port, self._config.bind
+        if port is None:
+            try:
+                return await stack.enter_async_context(embedded_broker(USUAL_PORT, bind))
+            except PublishError:
+                logger.info("mqtt: port %d is taken, the embedded broker looks for another", USUAL_PORT)
+        return await stack.enter_async_context(embedded_broker(port or 0, bind))
 
     async def _serve(self, inbox: Channel[Event], clock: Clock, sender: Sender, options: Options) -> None:
         identity = Identity(f"lmam-{self._outbox.identity()}", self._config.topics.availability)
@@ -194,7 +214,7 @@ class MqttSink:
             logger.warning("mqtt: %s does not let this user read %s: no commands", self.url, topics.commands)
         await connection.say(topics.availability, ONLINE, RULES["availability"])
         if self._context.info is not None:
-            await connection.say(topics.info, self._context.info.to_json(), RULES["info"])
+            await connection.say(topics.info, self._context.info.to_json(), self._config.rules["info"])
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen(connection))
             await sender.send(connection)
@@ -223,3 +243,15 @@ class MqttSink:
         wrong, since = self._away
         kept = f"{sender.waiting} messages kept on disk"
         self._context.notices.set("mqtt", f"broker {self.url} away since {since} ({wrong}), {kept}")
+
+
+def _outbox(config: Config, state_dir: Path) -> Outbox:
+    """The outbox of ``config``; beside an embedded broker, which nobody shares, the first that is free."""
+    path = config.outbox(state_dir)
+    if config.url is None:
+        for number in range(2, 10):
+            try:
+                return Outbox(path)
+            except InUseError:
+                path = path.with_stem(f"{config.outbox(state_dir).stem}-{number}")
+    return Outbox(path)

@@ -24,6 +24,7 @@ from streamer.conversations import (
 )
 from streamer.errors import CaptureError, PublishError
 from streamer.outbox import FOLDER, RETAINED, Outbox
+from streamer.sinks.mqtt import Config
 from tests import mosquitto
 from tests.messages import BEGAN, context, estimate, listening, session
 from tests.streamer.sinks.test_mqtt import config, publish
@@ -191,6 +192,24 @@ async def test_a_purge_uses_the_password_of_the_given_config(tmp_path: Path) -> 
         await publish(options, where, [estimate(1)])
         assert "user name or password" in (await purge(where.state_dir, "c1")).remaining[0]
         assert (await purge(where.state_dir, "c1", [options])).remaining == []
+
+
+async def test_a_purge_borrows_the_login_and_keeps_the_topics(tmp_path: Path) -> None:
+    """`--mqtt URL` on the command line knows nothing of site and node."""
+    where = context(tmp_path)
+    async with mosquitto.with_password(tmp_path) as broker:
+        login = {"user": mosquitto.USER, "password": mosquitto.PASSWORD}
+        await publish(config(broker.url, **login), where, [estimate(1)])
+        done = await purge(where.state_dir, "c1", [Config(url=broker.url, **login)])
+    assert done.remaining == []
+    assert "affect/v1/lab/n1/conv/c1/state" in done.removed[0]
+
+
+async def test_what_an_embedded_broker_retained_ended_with_it(tmp_path: Path) -> None:
+    where = context(tmp_path)
+    await publish(config(None, broker="embedded", port=0), where, [estimate(1)])
+    done = await purge(where.state_dir, "c1")
+    assert (done.removed, done.remaining) == ([], [])
 
 
 async def test_a_running_process_keeps_its_outbox_and_that_is_said(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -175,7 +176,7 @@ async def test_many_finals_arrive_in_order(tmp_path: Path, number: int) -> None:
 async def test_the_embedded_broker_serves_subscribers(tmp_path: Path) -> None:
     options = config(None, broker="embedded", port=mosquitto.free_port())
     async with running(options, context(tmp_path)) as run:
-        await mosquitto.until_open(options.port)
+        await mosquitto.until_open(options.port or 0)
         async with listening(f"mqtt://127.0.0.1:{options.port}", v5=False) as ear:
             await run.send(session(), *map(estimate, range(1, 6)))
             await ear.until(lambda e: len(e.on("/utterance")) == 5)
@@ -444,6 +445,42 @@ async def test_the_outbox_remembers_the_conversation(tmp_path: Path) -> None:
         known = outbox.known("c1")
     assert known is not None
     assert known.last_end == 7.0
+
+
+async def test_the_embedded_broker_takes_another_port_where_the_usual_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        monkeypatch.setattr("streamer.sinks.mqtt.USUAL_PORT", other.getsockname()[1])
+        sink = await publish(config(None, broker="embedded"), context(tmp_path), [estimate(1)])
+        assert sink.undelivered == 0
+        chosen = config(None, broker="embedded", port=other.getsockname()[1]).build(context(tmp_path))
+        with pytest.raises(PublishError, match="cannot be used"):
+            await chosen.run(Channel("sink", 1), StreamClock())
+
+
+async def test_two_processes_may_each_embed_a_broker(tmp_path: Path) -> None:
+    options = config(None, broker="embedded", port=0)
+    async with running(options, context(tmp_path)) as one, running(options, context(tmp_path)) as two:
+        await one.send(estimate(1))
+        await two.send(estimate(1))
+    assert (one.sink.undelivered, two.sink.undelivered) == (0, 0)
+    assert one.sink.url != two.sink.url
+
+
+async def test_the_quality_of_service_can_be_chosen_where_nothing_must_be_kept(tmp_path: Path) -> None:
+    async with mosquitto.mosquitto(tmp_path) as broker, listening(broker.url) as ear:
+        options = config(broker.url, qos={"partial": 1, "state": 0})
+        async with running(options, context(tmp_path)) as run:
+            await run.send(session())
+            await ear.until(lambda e: e.on("/session"))
+            await run.send(estimate(1, final=False), estimate(1))
+            await ear.until(lambda e: e.on("/state") and e.on("/partial"))
+    assert (ear.on("/partial")[0].qos, ear.on("/state")[0].qos) == (1, 0)
+    with pytest.raises(ValidationError, match="utterance"):
+        config("mqtt://h", qos={"utterance": 0})
 
 
 def test_two_processes_cannot_be_the_same_node(tmp_path: Path) -> None:
