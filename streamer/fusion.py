@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from models.calibration import probabilities
 from models.dialogue import Turn
+from models.incremental import contributions
 from models.normalise import Running
 
 from .types import Estimate, Features, Reading
@@ -93,8 +95,8 @@ class LmamFusion:
         if features.audio is not None:
             audio, voices = voices.push(features.audio, features.speaker)
         turn = _turn(features, audio, m)
-        logits_BC, weights_BM, state = m.net.explain(turn, self._memory.state)
-        probs = torch.softmax(logits_BC[0].double() / m.temperature, 0)
+        logits_BC, state, weights_BM = contributions(m.net, turn, self._memory.state)
+        probs = probabilities(logits_BC[0].double(), m.temperature)
         return probs.tolist(), weights_BM[0].tolist(), Memory(state, voices, self._memory.turns + 1)
 
 

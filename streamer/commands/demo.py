@@ -31,6 +31,8 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
             {"kind": "mqtt", "broker": "embedded", "port": 0},
         ],
     }
+    if pace is None:
+        table["segmenter"] = {"partial_every": None}
     config = add_mqtt(parse(RunConfig, override(table, settings), "lmam demo"), mqtt)
     conversation = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     log = state_dir(config) / "logs" / f"{conversation}.jsonl"

@@ -23,14 +23,14 @@ class Ended:
     err: str
 
 
-async def start(*args: str, state: Path, **env: str) -> asyncio.subprocess.Process:
+async def start(*args: str, state: Path, stdin: bool = False, **env: str) -> asyncio.subprocess.Process:
     """``lmam ARGS`` with a state folder of its own, words on pipes."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "streamer",
         *args,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "LMAM__STATE_DIR": str(state), "COLUMNS": "120", **env},

@@ -1,0 +1,20 @@
+"""``lmam doctor``: the machine, part by part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import platformdirs
+import typer
+from rich.console import Console
+
+from ..cli import write_json
+from ..doctor import checks, passed, render, to_json
+
+
+def run(mqtt: str | None, json_file: Path | None) -> None:
+    found = checks(platformdirs.user_state_path("lmam"), mqtt)
+    Console().print(render(found))
+    write_json(json_file, to_json(found))
+    if not passed(found):
+        raise typer.Exit(1)
