@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..channel import Channel
 from ..clock import Clock
 from ..context import Context
-from ..conversations import note_log, strike
+from ..conversations import logs, note_log, strike
 from ..errors import PublishError
 from ..payloads import EstimateV1, Event, SessionV1
 from ..redact import publishable
@@ -79,7 +79,8 @@ class JsonlSink:
 
     def _purge(self, conversation: str) -> None:
         self._file.close()
-        strike(self.path, conversation)
+        for path in {self.path, *logs(self._context.state_dir, conversation)}:  # earlier runs', too
+            strike(path, conversation)
         self._file = _open(self.path, keep=True)
 
 

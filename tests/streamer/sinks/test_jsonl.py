@@ -101,6 +101,12 @@ async def test_a_purge_removes_the_conversation_and_nothing_else(tmp_path: Path)
     assert [(k["conversation"], k["sequence"]) for k in kept] == [("c0", 1), ("c1", 3)]
 
 
+async def test_a_purge_reaches_the_logs_of_earlier_runs(tmp_path: Path) -> None:
+    earlier = await write(Config(path=tmp_path / "a.jsonl"), context(tmp_path), [estimate(1)])
+    await write(Config(path=tmp_path / "b.jsonl"), context(tmp_path), [session("purged")])
+    assert not earlier.path.exists()
+
+
 @pytest.mark.parametrize("path", ["file/a.jsonl", "folder"])
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").write_text("")
