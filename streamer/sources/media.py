@@ -13,7 +13,9 @@ from ..clock import Clock
 from ..context import Context
 from ..errors import CaptureError
 from ..seams import Out
-from .decode import Item, MediaInfo, Options, Reader, moment, probe
+from .decode import Item, Options, Reader, moment
+from .fields import Off
+from .probe import MediaInfo, probe
 
 __all__ = ["Config", "Media", "MediaInfo", "probe"]
 
@@ -35,8 +37,12 @@ class Config(BaseModel):
     audio: bool = Field(True, description="use the sound")
     video: bool = Field(True, description="use the pictures")
     chunk: float = Field(0.1, gt=0, le=1, description="seconds of sound handed over at a time")
-    fps: float | None = Field(12.0, gt=0, description="pictures analysed a second at most; none: all")
-    max_width: int | None = Field(640, ge=16, description="wider pictures are scaled down to this; pixels")
+    fps: Annotated[float | None, Off] = Field(
+        12.0, gt=0, description="pictures analysed a second at most; false: all"
+    )
+    max_width: Annotated[int | None, Off] = Field(
+        640, ge=16, description="wider pictures are scaled down to this many pixels; false: never"
+    )
 
     def build(self, context: Context) -> Media:
         """Look into the file.
@@ -65,6 +71,11 @@ class Media:
     @property
     def tracks(self) -> frozenset[str]:
         return self._tracks
+
+    @property
+    def channels(self) -> int:
+        """How many sound channels its chunks are numbered by."""
+        return self.info.channels if self._config.channels == "split" else 1
 
     @property
     def duration(self) -> float | None:

@@ -121,6 +121,12 @@ class Microphone:
         return frozenset({"audio"})
 
     @property
+    def channels(self) -> int:
+        """How many sound channels its chunks are numbered by."""
+        c = self._config
+        return c.first_channel + (c.width[0] if c.channels == "split" else 1)
+
+    @property
     def drift(self) -> float:
         """Seconds by which the clock has run ahead of the count of samples."""
         return self._stamper.drift

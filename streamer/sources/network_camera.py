@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -12,6 +12,7 @@ from ..context import Context
 from ..errors import CaptureError
 from ..types import Picture
 from .camera import Camera, Pictures, RefusedError, Watch
+from .fields import Off
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "udp", "tcp", "rtp")
 
@@ -24,10 +25,12 @@ class Config(BaseModel):
     url: str = Field(description="rtsp://user:password@host/path, http://host/video.mjpg, udp://:port, ...")
     transport: str = Field("tcp", pattern="^(tcp|udp)$", description="how RTSP carries the pictures")
     fps: float = Field(12.0, gt=0, description="pictures a second to use at most")
-    max_width: int | None = Field(640, ge=16, description="wider pictures are scaled down to this; pixels")
+    max_width: Annotated[int | None, Off] = Field(
+        640, ge=16, description="wider pictures are scaled down to this many pixels; false: never"
+    )
     timeout: float = Field(5.0, gt=0, le=60, description="seconds to wait for the connection and for data")
-    frozen_after: float | None = Field(
-        30.0, gt=0, description="seconds of one and the same picture that mean a fault; none: never"
+    frozen_after: Annotated[float | None, Off] = Field(
+        30.0, gt=0, description="seconds of one and the same picture that mean a fault; false: never"
     )
 
     @field_validator("url")

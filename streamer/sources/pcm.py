@@ -75,6 +75,12 @@ class Pcm:
     def tracks(self) -> frozenset[str]:
         return frozenset({"audio"})
 
+    @property
+    def channels(self) -> int:
+        """How many sound channels its chunks are numbered by."""
+        c = self._config
+        return c.first_channel + (c.inputs if c.channels == "split" else 1)
+
     async def run(self, out: Out, clock: Clock) -> None:
         c = self._config
         frame = FORMATS[c.format].itemsize * c.inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,11 +39,25 @@ def library() -> Any:
     Raises:
         CaptureError: PortAudio is not installed.
     """
+    _hush_alsa()
     try:
         import sounddevice  # type: ignore[import-untyped]
     except OSError as error:
         raise CaptureError(LIBRARY) from error
     return sounddevice
+
+
+def _hush_alsa() -> None:
+    """Keep ALSA from writing dozens of lines to the terminal about devices that are not there.
+
+    Its error handler becomes ``getpid``: a C function that does nothing and needs no Python, so it may be
+    called from any thread at any time.
+    """
+    try:
+        alsa, libc = ctypes.CDLL("libasound.so.2"), ctypes.CDLL(None)
+        alsa.snd_lib_error_set_handler(ctypes.cast(libc.getpid, ctypes.c_void_p))
+    except (OSError, AttributeError):  # no ALSA here: another system
+        return
 
 
 def inputs() -> list[Microphone]:

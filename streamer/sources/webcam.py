@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ from ..context import Context
 from ..errors import CaptureError
 from ..types import Picture
 from .camera import Camera, Pictures, Watch
+from .fields import Off
 
 
 class Config(BaseModel):
@@ -25,8 +26,8 @@ class Config(BaseModel):
     width: int = Field(640, ge=16, description="pixels to ask the camera for")
     height: int = Field(480, ge=16, description="pixels to ask the camera for")
     fps: float = Field(15.0, gt=0, le=240, description="pictures a second to ask for, and to use at most")
-    frozen_after: float | None = Field(
-        3.0, gt=0, description="seconds of one and the same picture that mean a fault; none: never"
+    frozen_after: Annotated[float | None, Off] = Field(
+        3.0, gt=0, description="seconds of one and the same picture that mean a fault; false: never"
     )
 
     def build(self, context: Context) -> Camera:

@@ -153,6 +153,21 @@ def test_a_file_without_the_wanted_track_is_refused(tmp_path: Path) -> None:
         Config(path=path, audio=False).build(context(tmp_path))
 
 
+def test_it_tells_how_many_sound_channels_come(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros((RATE, 3), np.float32), RATE)
+    assert Config(path=path).build(context(tmp_path)).channels == 1
+    assert Config(path=path, channels=2).build(context(tmp_path)).channels == 1
+    assert Config(path=path, channels="split").build(context(tmp_path)).channels == 3
+
+
+async def test_false_in_the_configuration_lifts_a_limit(tmp_path: Path) -> None:
+    table = {"path": film(tmp_path / "a.mkv"), "fps": False, "max_width": False}
+    config, out = Config.model_validate(table), Caught()
+    assert (config.fps, config.max_width) == (None, None)
+    await config.build(context(tmp_path)).run(out, ManualClock())
+    assert len(out.video) == 50
+
+
 def test_a_channel_that_is_not_there_is_refused(tmp_path: Path) -> None:
     path = write_wav(tmp_path / "a.wav", np.zeros((RATE, 2), np.float32), RATE)
     with pytest.raises(CaptureError, match="no sound channel 2; it has 0 to 1"):

@@ -271,3 +271,14 @@ def test_only_the_channels_that_are_needed_are_opened(
     options: dict[str, object], width: tuple[int, bool]
 ) -> None:
     assert Config(**options).width == width  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "channels"),
+    [({}, 1), ({"first_channel": 1}, 2), ({"channels": "split"}, 2), ({"channels": 3}, 1)],
+)
+def test_it_tells_how_many_sound_channels_come(
+    tmp_path: Path, options: dict[str, object], channels: int
+) -> None:
+    source = Microphone(Config(**options), context(tmp_path), FakeSystem())  # type: ignore[arg-type]
+    assert source.channels == channels

@@ -74,7 +74,9 @@ async def test_floats_and_several_channels_are_read(tmp_path: Path) -> None:
     path.write_bytes(both.astype("<f4").tobytes())
     out = Caught()
     options = {"path": str(path), "format": "f32le", "inputs": 2, "channels": "split", "first_channel": 3}
-    await Config.model_validate(options).build(context(tmp_path)).run(out, ManualClock())
+    source = Config.model_validate(options).build(context(tmp_path))
+    assert source.channels == 5
+    await source.run(out, ManualClock())
     np.testing.assert_array_equal(joined(out, 3), both[:, 0])
     np.testing.assert_array_equal(joined(out, 4), both[:, 1])
 
