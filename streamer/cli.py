@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from .errors import ConfigError, StreamerError
+from .errors import ConfigError
 
 app = typer.Typer(
     name="lmam",
@@ -82,6 +82,7 @@ def analyze(
 ) -> None:
     """Read a recording: one estimate per utterance, the same every time."""
     from .commands import analyze as command
+    from .commands.common import write_json
 
     report = command.run(
         media, out=out, pace=_pace(pace), mqtt=mqtt, purpose=purpose, settings=settings or []
@@ -190,17 +191,3 @@ def _pace(text: str) -> float | None:
     if not 0.1 <= pace <= 100:
         raise ConfigError(f"--pace {text!r}: expected 'fast' or a number from 0.1 to 100, such as 1.0")
     return pace
-
-
-def write_json(path: Path | None, value: Any) -> None:
-    """Write ``value`` to ``path`` if there is one.
-
-    Raises:
-        StreamerError: the file cannot be written.
-    """
-    if path is None:
-        return
-    try:
-        path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise StreamerError(f"{path}: cannot be written ({error.strerror})") from error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 import typer
@@ -88,3 +90,17 @@ def fail_if_missing(path: Path, what: str) -> Path:
     if not path.is_file():
         raise StreamerError(f"{path}: no such {what}")
     return path
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Write ``value`` to ``path`` if there is one.
+
+    Raises:
+        StreamerError: the file cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise StreamerError(f"{path}: cannot be written ({error.strerror})") from error

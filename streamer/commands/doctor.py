@@ -8,8 +8,8 @@ import platformdirs
 import typer
 from rich.console import Console
 
-from ..cli import write_json
 from ..doctor import checks, passed, render, to_json
+from .common import write_json
 
 
 def run(mqtt: str | None, json_file: Path | None) -> None:

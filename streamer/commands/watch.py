@@ -32,7 +32,9 @@ async def _watch(options: Options, base: str) -> None:
             typer.echo(line, err=True)
 
     def tell(problem: str | None) -> None:
-        typer.echo(f"watching {options.address}" if problem is None else f"{options.address}: {problem}", err=True)
+        typer.echo(
+            f"watching {options.address}" if problem is None else f"{options.address}: {problem}", err=True
+        )
 
     listening = asyncio.create_task(watch(options, hear, clock, tell, base))
     showing = asyncio.create_task(ConsoleSink(Config()).run(events, clock))
