@@ -1,0 +1,93 @@
+"""Shipping copies tensors bit by bit, and evaluation refuses files that do not belong together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from models import checkpoint
+from models.encoders.face import FaceNet
+from models.evaluate import evaluate, main, table
+from models.fusion_weights import save_fusion
+from models.hosts.gru import Config, GruLmam
+from models.meld import LABELS
+from models.normalise import Prior
+from models.ship import copy, ship
+from models.train_fusion import digest
+from tests.models.encoders.test_text import small_encoder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of seed 3: encoder, tokenizer and fusion."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    small_encoder().save(folder / "text.safetensors", {})
+    torch.manual_seed(0)
+    net = GruLmam(Config(text=16, audio=1, dim=16, rank=4))
+    facts = {"labels": list(LABELS), "encoders": {"text": digest(folder / "text.safetensors"), "face": "?"}}
+    save_fusion(folder / "fusion.safetensors", net, Prior(("duration",), (1.0,), (1.0,)), 1.0, facts)
+    return folder
+
+
+def test_what_ships_has_the_same_tensors_and_more_facts(run: Path, tmp_path: Path) -> None:
+    """The header gains seed, figures, data and licences; the digest of the tensors stays."""
+    results, weights = tmp_path / "meld.jsonl", tmp_path / "weights"
+    row = {
+        "experiment": "meld",
+        "variant": "full",
+        "seed": 3,
+        "dev": {},
+        "test": {"weighted_f1": 61.0},
+        "test_noisy": {},
+    }
+    results.write_text(json.dumps(row) + "\n")
+    ship(run, 3, results, weights)
+    meta = checkpoint.read_meta(weights / "text.safetensors")
+    assert (meta["seed"], meta["metrics"]["test"]["weighted_f1"]) == (3, 61.0)
+    assert meta["commercial_use"] == "no"
+    assert digest(weights / "text.safetensors") == digest(run / "text.safetensors")
+    before = checkpoint.load(run / "text.safetensors", "text-encoder").tensors
+    after = checkpoint.load(weights / "text.safetensors", "text-encoder").tensors
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert (weights / "text.tokenizer.json").exists()
+    assert (weights / "fusion.safetensors").exists()
+
+
+def test_a_digest_sees_a_changed_weight(run: Path) -> None:
+    """Facts do not change it, tensors do."""
+    path = run / "fusion.safetensors"
+    before = digest(path)
+    copy(path, path, {"note": "more"})
+    assert digest(path) == before
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1
+    path.write_bytes(raw)
+    assert digest(path) != before
+
+
+def test_a_fusion_of_other_encoders_is_refused(run: Path) -> None:
+    """The face network beside it is not the one it was trained with: evaluation says which file and stops."""
+    FaceNet().save(run / "face.safetensors", {})
+    with pytest.raises(ValueError, match=r"face\.safetensors: not the encoder"):
+        evaluate(run.parent, run)
+
+
+def test_missing_weights_end_the_command_with_2(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The message names the file."""
+    assert main(["--data", str(tmp_path), "--weights", str(tmp_path)]) == 2
+    assert "fusion.safetensors" in caplog.text
+
+
+def test_the_table_has_every_subset(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for each subset, percent with one digit and ECE with three."""
+    row = {"weighted_f1": 61.04, "macro_f1": 38.0, "accuracy": 63.9, "ece": 0.0215}
+    Console(width=120).print(table({"text+voice": row, "text": row}, "test"))
+    out = capsys.readouterr().out
+    assert "61.0" in out
+    assert "0.021" in out or "0.022" in out
+    assert "synthetic" in out
