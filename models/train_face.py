@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import lzma
 import math
 import sys
 import time
@@ -61,11 +62,11 @@ def read(folder: Path, split: str) -> Faces:
     """
     path = folder / ("ferplus_train.npz" if split == "train" else "ferplus_eval.npz")
     try:
-        with np.load(path) as archive:
+        with path.open("rb") as file, np.load(file) as archive:
             images, votes = archive[f"images_{split}"], archive[f"votes_{split}"]
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; --data names the folder that holds ferplus/") from None
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, ValueError) as error:
+    except (OSError, KeyError, EOFError, zipfile.BadZipFile, lzma.LZMAError, ValueError) as error:
         raise ValueError(f"{path}: not a readable FER+ archive ({error})") from error
     if images.shape[1:] != (SIZE, SIZE) or votes.shape != (len(images), K + 2):
         raise ValueError(f"{path}: images {images.shape} and votes {votes.shape} are not FER+")
@@ -183,6 +184,7 @@ class Plan:
 
     seed: int = 0
     epochs: int = 24
+    stop: int | None = None  # leave off after this epoch of the schedule
     batch: int = 64
     rate: float = 2e-3
     decay: float = 0.02
@@ -250,8 +252,8 @@ def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -
     console.print(f"{len(faces)} train, {len(valid)} valid, {len(test)} test faces; {parameters} parameters")
     best, chosen, epoch_of_best = -1.0, copy.deepcopy(trainer.average), 0
     with _bar(console) as progress:
-        task = progress.add_task("training", total=plan.epochs * trainer.steps)
-        for epoch in range(plan.epochs):
+        task = progress.add_task("training", total=min(plan.epochs, plan.stop or plan.epochs) * trainer.steps)
+        for epoch in range(min(plan.epochs, plan.stop or plan.epochs)):
             loss = trainer.epoch(progress, task)
             score = accuracy(logits_of(trainer.average, valid), valid)
             progress.console.print(f"epoch {epoch + 1}: train loss {loss:.4f}, valid accuracy {score:.4f}")
@@ -305,6 +307,7 @@ def parser() -> argparse.ArgumentParser:
     cli.add_argument("--out", type=Path, default=WEIGHTS / "face.safetensors", help="weights to write")
     cli.add_argument("--seed", type=int, default=Plan().seed, help="of weights, order and augmentation")
     cli.add_argument("--epochs", type=int, default=Plan().epochs, help="passes over the training faces")
+    cli.add_argument("--stop", type=int, help="leave off after this epoch of the schedule")
     cli.add_argument("--width", type=int, default=Config().width, help="channels of the first stage")
     cli.add_argument(
         "--blocks", type=int, nargs=3, default=Config().blocks, help="residual blocks of the three stages"
@@ -317,12 +320,14 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     console = Console(stderr=True)
     torch.set_num_threads(1)
-    if args.epochs < 1:
-        console.print("--epochs must be at least 1", style="red")
+    if args.epochs < 1 or (args.stop is not None and args.stop < 1):
+        console.print("--epochs and --stop must be at least 1", style="red")
         return 2
     config = Config(width=args.width, blocks=tuple(args.blocks))
     try:
-        report = train(args.data, args.out, config, Plan(seed=args.seed, epochs=args.epochs), console)
+        report = train(
+            args.data, args.out, config, Plan(seed=args.seed, epochs=args.epochs, stop=args.stop), console
+        )
     except ValueError as error:
         console.print(str(error), style="red", soft_wrap=True)
         return 2
