@@ -72,7 +72,7 @@ def test_no_pause_inside_an_utterance_would_end_it(
 def test_the_face_shows_while_the_script_is_glad_and_nowhere_else(
     cues: list[tuple[float, float, str, str]],
 ) -> None:
-    """Looked at twice a second, away from the cuts."""
+    """Looked at once a second, away from the cuts."""
     glad = {"They want me! I am so happy!", "Really? Thank you so much! You are the best!"}
     starts = [start for start, _, _, said in cues if said in glad]
     sad = next(start for start, _, _, said in cues if "grandmother" in said)
@@ -80,7 +80,7 @@ def test_the_face_shows_while_the_script_is_glad_and_nowhere_else(
     cascade = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
     with av.open(str(SAMPLE / "sample.mp4")) as container:
         for i, frame in enumerate(container.decode(video=0)):
-            if i % 5:
+            if i % 10:
                 continue
             time = float(frame.time or 0)
             faces = cascade.detectMultiScale(frame.to_ndarray(format="gray"), 1.1, 5, minSize=(40, 40))
