@@ -291,7 +291,8 @@ def _broker(url: str) -> Check:
 async def _connect(options: Any) -> tuple[str | None, str | None]:
     """The protocol of one connection, or what was wrong with it. Nothing is published."""
     from .clock import StreamClock
-    from .mqtt.client import Connection, Identity, Link
+    from .mqtt.connection import Connection
+    from .mqtt.link import Identity, Link
 
     said: list[str | None] = [None]
     version: str | None = None

@@ -11,7 +11,7 @@ from aiomqtt import Message
 from ..context import Control
 from ..errors import StreamerError
 from ..payloads import ReplyV1
-from .client import Connection
+from .connection import Connection, RefusedError
 from .profile import RULES
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,10 @@ async def answer(connection: Connection, message: Message, control: Control) -> 
     inside = None if connection.v5 else _text(asked.correlation)
     reply = ReplyV1(verb=asked.verb, ok=ok, message=words, correlation=inside)
     beside = asked.correlation if isinstance(asked.correlation, bytes) else None
-    await connection.say(asked.respond_to, reply.to_json(), RULES["reply"], correlation=beside)
+    try:
+        await connection.say(asked.respond_to, reply.to_json(), RULES["reply"], correlation=beside)
+    except RefusedError as error:
+        logger.warning("mqtt: the answer to %r was not taken: the broker %s", asked.verb, error)
 
 
 def request(message: Message) -> Request:

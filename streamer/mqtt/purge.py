@@ -12,7 +12,8 @@ from ..errors import ConfigError, PublishError
 from ..outbox import NOT_RETAINED, Outbox
 from ..payloads import SessionV1
 from ..sinks.mqtt import Config
-from .client import Connection, Identity, Link
+from .connection import Connection
+from .link import Identity, Link
 from .profile import RULES
 
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ..clock import Clock
 from ..outbox import NOT_RETAINED, RETAINED, Outbox, Waiting
-from .client import IN_FLIGHT, Connection
+from .connection import IN_FLIGHT, Connection
 from .profile import Rule, Topics
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from ..clock import Clock
 from ..payloads import EstimateV1, HealthV1, InfoV1, Message, SessionV1, StateV1
-from .client import Connection, Identity, Link, RefusedError
+from .connection import Connection, RefusedError
+from .link import Identity, Link
 from .options import Options
 from .profile import OFFLINE, ONLINE, STOPPED
 

@@ -20,8 +20,9 @@ from ..clock import Clock
 from ..context import Context
 from ..errors import PublishError, StreamerError
 from ..mqtt.broker import embedded_broker
-from ..mqtt.client import Connection, Identity, Link, unwrapped
 from ..mqtt.commands import answer
+from ..mqtt.connection import Connection, unwrapped
+from ..mqtt.link import Identity, Link
 from ..mqtt.options import Options
 from ..mqtt.profile import ONLINE, RULES, STOPPED, Rule, Topics, default_node
 from ..mqtt.sending import Sender
@@ -31,7 +32,7 @@ from ..redact import publishable
 
 logger = logging.getLogger(__name__)
 USUAL_PORT = 1883
-GOODBYE = 0.5  # seconds for saying "stopped" after the drain
+GOODBYE = 0.25  # seconds for saying "stopped" after the drain
 
 
 class Config(Options):

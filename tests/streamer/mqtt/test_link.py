@@ -11,9 +11,10 @@ import aiomqtt
 import pytest
 
 from streamer.clock import StreamClock
-from streamer.errors import ConfigError, PublishError
+from streamer.errors import ConfigError
 from streamer.mqtt.broker import embedded_broker
-from streamer.mqtt.client import FIRST, LAST, Connection, Identity, Link, unwrapped
+from streamer.mqtt.connection import Connection
+from streamer.mqtt.link import FIRST, LAST, Identity, Link
 from streamer.mqtt.options import Options
 from streamer.mqtt.profile import ONLINE, RULES
 from tests import mosquitto
@@ -182,33 +183,3 @@ async def test_who_is_back_within_the_will_delay_was_never_offline(tmp_path: Pat
             await talk_once(Options(url=broker.url, protocol="5"), crash, other)
             await marker.until(lambda e: e.heard)
     assert availability(ear) == [b"online"] * 4
-
-
-async def test_never_more_in_flight_than_the_broker_wants(tmp_path: Path) -> None:
-    broker = mosquitto.Mosquitto(tmp_path, ["allow_anonymous true", "max_inflight_messages 2"])
-    mosquitto.mosquitto(tmp_path)  # skips where there is none
-    seen: list[int] = []
-
-    async def speak(connection: Connection) -> None:
-        seen.append(connection._flight._value)
-        async with asyncio.TaskGroup() as group:
-            for i in range(50):
-                group.create_task(connection.say("affect/a", b"%d" % i, RULES["utterance"]))
-
-    async with broker, listening(broker.url) as ear:
-        link = Link(Options(url=broker.url), Identity(), StreamClock(), lambda wrong: None)
-        await link.keep(speak)
-        await ear.until(lambda e: len(e.heard) == 50)
-    assert seen == [2]
-    assert ear.bodies("") == [b"%d" % i for i in range(50)]
-
-
-def test_a_groups_errors_come_out_as_the_first_of_them() -> None:
-    with pytest.raises(aiomqtt.MqttError, match="one"), unwrapped(aiomqtt.MqttError, PublishError):
-        raise ExceptionGroup("", [ExceptionGroup("", [aiomqtt.MqttError("one")]), PublishError("two")])
-
-
-def test_a_group_with_another_error_stays_a_group() -> None:
-    with pytest.raises(ExceptionGroup) as caught, unwrapped(PublishError):
-        raise ExceptionGroup("", [PublishError("one"), ValueError("a mistake of ours")])
-    assert len(caught.value.exceptions) == 2
