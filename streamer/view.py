@@ -19,16 +19,16 @@ from .payloads import EstimateV1, Event, HealthV1, ModalityV1, SessionV1
 READING = "observed expression: an observer's reading, never what anyone feels"
 NOTICE = "Everyone who is seen or heard must be told that this system reads expression."
 
-_LABELS = {
-    "neutral": "#5f6b7a",
-    "joy": "#a67c00",
-    "sadness": "#2f6fb3",
-    "anger": "#b3261e",
-    "surprise": "#c2571a",
-    "fear": "#7b4ba0",
-    "disgust": "#3b7d3b",
+_LABELS = {  # of a bar, of a word
+    "neutral": ("#5f6b7a", "#a3adb8"),
+    "joy": ("#a67c00", "#e5b93a"),
+    "sadness": ("#2f6fb3", "#78b0e8"),
+    "anger": ("#b3261e", "#f07a6e"),
+    "surprise": ("#c2571a", "#f59a5c"),
+    "fear": ("#7b4ba0", "#bf97e6"),
+    "disgust": ("#3b7d3b", "#84c784"),
 }
-_SPARE = ("#80607a", "#607a80", "#7a8060")  # for the labels of other models
+_SPARE = (("#80607a", "#c9a3c2"), ("#607a80", "#a3c0c9"), ("#7a8060", "#bfc99a"))  # labels of other models
 _SPEAKERS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 STALE = 10.0  # seconds after which an utterance that nobody finished is no longer shown
 _WIDE = 96  # columns from which the modalities fit beside the words
@@ -53,6 +53,7 @@ class View:
         self.count = 0
         self.position = 0.0  # seconds up to which estimates have arrived
         self._speakers: dict[str, str] = {}
+        self._column = 2  # width of the speakers' names so far
 
     def update(self, event: Event) -> None:
         """Take in one event, in the order of its arrival."""
@@ -76,6 +77,7 @@ class View:
     def _take_estimate(self, e: EstimateV1) -> None:
         self.position = max(self.position, e.end)
         self._colour(e.speaker.id)
+        self._widen(e)
         if not e.final:
             self.partials[e.id] = e
             return
@@ -93,15 +95,17 @@ class View:
         s = self.session
         title = Text.assemble(("LMAM Streamer", "bold"))
         if s is not None:
-            title.append(f"  conversation {_clean(s.conversation)}  purpose {_clean(s.purpose)}")
+            title.append("  ").append(
+                f"conversation {_clean(s.conversation)}  purpose {_clean(s.purpose)}", "cyan"
+            )
             for name, value in (("consent", s.consent), ("exemption", s.exemption)):
                 if value is not None:
-                    title.append(f"  {name} {_clean(value)}")
+                    title.append(f"  {name} {_clean(value)}", "cyan")
         return Group(title, Text(READING, "italic"), Text(NOTICE, "dim"))
 
     def entry(self, e: EstimateV1) -> RenderableType:
         """One estimate: when, who, what was said, a bar a label, what it rests on; dim while provisional."""
-        return _Entry(e, self._colour(e.speaker.id))
+        return _Entry(e, self._colour(e.speaker.id), self._widen(e))
 
     def status(self) -> RenderableType:
         """The lines below the finals: what is being said, then how the node keeps up."""
@@ -117,7 +121,7 @@ class View:
         if last is not None:
             parts.append(f"last after {last:.2f} s")
         if h is not None:
-            parts += [f"lag {h.lag:.1f} s", f"{h.fps:.1f} fps", f"dropped {h.dropped}"]
+            parts += [f"lag {h.lag:.1f} s", f"{h.fps:.1f} fps", *_dropped(h)]
             parts.append(f"{h.memory_mb:.0f} MB")
         footer = Text().append("  ".join(parts), "dim")
         if h is not None and h.behind:
@@ -139,6 +143,11 @@ class View:
             case SessionV1():
                 return _plain_session(event)
 
+    def _widen(self, e: EstimateV1) -> int:
+        """The column of the speakers, wide enough for this one as well."""
+        self._column = min(12, max(self._column, len(_who(e))))
+        return self._column
+
     def _colour(self, speaker: str) -> str:
         """The colour of ``speaker``, by order of appearance."""
         if speaker not in self._speakers and len(self._speakers) < 1000:
@@ -155,16 +164,17 @@ def _over(partial: EstimateV1, final: EstimateV1) -> bool:
 class _Entry:
     """Lays an estimate out for the width it is given."""
 
-    def __init__(self, estimate: EstimateV1, colour: str) -> None:
-        self._e, self._colour = estimate, colour
+    def __init__(self, estimate: EstimateV1, colour: str, column: int) -> None:
+        self._e, self._colour, self._column = estimate, colour, column
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         e, dim = self._e, "" if self._e.final else "dim "
         wide = options.max_width >= _WIDE
-        colour = _label_colour(e.emotion.label, list(e.emotion.probabilities))
+        colour = _label_colours(e.emotion.label, list(e.emotion.probabilities))[1]
         said = Text.assemble(
-            (f" {_verdict(e):<12} ", f"{dim}bold white on {colour}"),
-            ("  " + _words(e), dim + ("italic" if e.text is None else "default")),
+            (_verdict(e), f"{dim}bold {colour}"),
+            " " * max(2, 14 - len(_verdict(e))),
+            (_words(e), dim + ("italic" if e.text is None else "default")),
         )
         marks = _marks(e)
         first = Table.grid(expand=True, padding=(0, 2, 0, 0))
@@ -174,7 +184,7 @@ class _Entry:
         first.add_row(*([said, marks] if wide else [said]))
         grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
         grid.add_column(width=7, justify="right", no_wrap=True)
-        grid.add_column(min_width=2, max_width=12, no_wrap=True, overflow="ellipsis")
+        grid.add_column(width=self._column, no_wrap=True, overflow="ellipsis")
         grid.add_column(ratio=1)
         who = Text(_who(e), f"{dim}bold {self._colour}")
         below: list[RenderableType] = [first, _Bars(e)] if wide else [first, _Bars(e), marks]
@@ -196,7 +206,7 @@ class _Bars:
         width = min(18, options.max_width // min(room, len(labels)))
         line = Text(no_wrap=True, overflow="crop")
         for label in (k for k in labels if k in shown):
-            colour = f"white on {_label_colour(label, labels)}" if console.color_system else "reverse"
+            colour = f"white on {_label_colours(label, labels)[0]}" if console.color_system else "reverse"
             line.append_text(_bar(label, p[label], width - 1, colour, dim=not self._e.final))
             line.append(" ")
         yield line
@@ -209,7 +219,7 @@ def _bar(label: str, p: float, width: int, colour: str, *, dim: bool) -> Text:
     return bar
 
 
-def _label_colour(label: str, labels: Sequence[str]) -> str:
+def _label_colours(label: str, labels: Sequence[str]) -> tuple[str, str]:
     return _LABELS.get(label) or _SPARE[labels.index(label) % len(_SPARE)]
 
 
@@ -277,8 +287,14 @@ def _plain_health(h: HealthV1) -> str:
     state = " BEHIND" if h.behind else ""
     state += " PAUSED" if h.paused else ""
     problems = "".join(f"; {_clean(k)}: {_clean(v)}" for k, v in sorted(h.problems.items()))
-    figures = f"lag {h.lag:.1f} s, {h.fps:.1f} fps, dropped {h.dropped}, {h.memory_mb:.0f} MB"
+    figures = f"lag {h.lag:.1f} s, {h.fps:.1f} fps, {', '.join(_dropped(h))}, {h.memory_mb:.0f} MB"
     return f"health:{state} {figures}{problems}"
+
+
+def _dropped(h: HealthV1) -> list[str]:
+    """What was lost; pictures apart, since a stale one is let go by design."""
+    stale = h.channels["video"].dropped if "video" in h.channels else 0
+    return [f"dropped {h.dropped - stale}", *([f"stale pictures {stale}"] if stale else [])]
 
 
 def _plain_session(s: SessionV1) -> str:

@@ -146,6 +146,14 @@ def test_the_footer_tells_lag_frame_rate_drops_memory_and_what_is_wrong() -> Non
     assert "\x1b[31mwebcam" in text(view.render(), color=True)
 
 
+def test_pictures_let_go_by_design_are_not_counted_as_losses() -> None:
+    channels = {
+        name: ChannelV1(depth=0, capacity=1, sent=9, dropped=n) for name, n in (("video", 41), ("texts", 2))
+    }
+    line = View().line(health(channels=channels))
+    assert "dropped 2, stale pictures 41" in line
+
+
 def test_a_pause_is_shown_until_it_ends() -> None:
     view = View()
     view.update(session("paused"))
