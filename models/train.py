@@ -97,6 +97,7 @@ def train_fusion(args: argparse.Namespace) -> None:
     setup = Setup.read(args.config)
     corpus = Corpus.read(args.data, setup.measures)
     recipe = stage.Recipe(**setup.fusion)
+    face = "" if args.controls else stage.digest(args.face)  # before it is read: others may replace it
     seen = (
         {}
         if args.controls
@@ -106,6 +107,7 @@ def train_fusion(args: argparse.Namespace) -> None:
         folder = args.out / "full" / f"seed{seed}"
         if not (folder / "fusion.pt").exists():
             raise ValueError(f"{folder}: seed {seed} of 'meld' has not finished")
+        encoders = {"face": face, "text": stage.digest(folder / "text.safetensors")}
         data = stage.banks(TextEncoder.load(folder / "text.safetensors"), corpus, args.cache)
         start = stage.first_stage(folder / "fusion.pt", setup)
         if args.controls:
@@ -113,9 +115,7 @@ def train_fusion(args: argparse.Namespace) -> None:
                 keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)
             continue
         trained = stage.fuse(start, data, seen, recipe=recipe, seed=seed, say=lambda s: log.info("%s", s))
-        stage.store(
-            folder / "fusion.safetensors", trained, corpus.prior, args.face, folder / "text.safetensors", seed
-        )
+        stage.store(folder / "fusion.safetensors", trained, corpus.prior, encoders, seed)
         row = {"experiment": "fusion", "variant": "shipped", "seed": seed, "temperature": trained.temperature}
         keep(args, {**row, **trained.figures}, setup)
 

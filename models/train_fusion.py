@@ -375,8 +375,8 @@ def first_stage(path: Path, setup: Setup) -> GruLmam:
     return net
 
 
-def store(path: Path, trained: Trained, prior: Prior, face: Path, text: Path, seed: int) -> None:
-    """Write the fusion with its facts to ``path``; the encoders it was trained with are named by digest."""
+def store(path: Path, trained: Trained, prior: Prior, encoders: dict[str, str], seed: int) -> None:
+    """Write the fusion with its facts to ``path``; ``encoders`` are digests of those it was trained with."""
     facts = {
         "name": "lmam-fusion",
         "version": VERSION,
@@ -390,7 +390,7 @@ def store(path: Path, trained: Trained, prior: Prior, face: Path, text: Path, se
         },
         "commercial_use": "no",
         "seed": seed,
-        "encoders": {"text": digest(text), "face": digest(face)},
+        "encoders": encoders,
         "metrics": trained.figures["test"],
     }
     save_fusion(path, trained.net, prior, trained.temperature, facts)
