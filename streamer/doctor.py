@@ -24,7 +24,7 @@ from .errors import StreamerError
 Status = Literal["ok", "warn", "fail"]
 REINSTALL = "run 'make setup' (or pip install --editable .) again"
 ROOM = 1e9  # bytes that should be free for logs, outboxes and weights
-NEEDED = ("text", "face", "fusion")  # weight files, by stem
+NEEDED = {"text": "text-encoder", "face": "face", "fusion": "fusion"}  # weight files by stem, and their kind
 LIBRARIES = {  # imported name: what it is needed for
     "numpy": "numbers",
     "scipy": "voice measures",
@@ -67,7 +67,7 @@ def checks(state_dir: Path, mqtt: str | None = None) -> list[Check]:
         ("voice activity", _vad),
         ("whisper", _whisper),
         ("pocketsphinx", _pocketsphinx),
-        *((f"weights: {kind}", partial(_weights, kind)) for kind in NEEDED),
+        *((f"weights: {stem}", partial(_weights, stem, kind)) for stem, kind in NEEDED.items()),
         ("state folder", partial(_state, state_dir)),
     ]
     if mqtt is not None:
@@ -236,8 +236,8 @@ def _pocketsphinx() -> Check:
     return Check("pocketsphinx", "ok", "US English, the recogniser of last resort")
 
 
-def _weights(kind: str) -> Check:
-    name, path = f"weights: {kind}", WEIGHTS / f"{kind}.safetensors"
+def _weights(stem: str, kind: str) -> Check:
+    name, path = f"weights: {stem}", WEIGHTS / f"{stem}.safetensors"
     try:
         meta = read_meta(path)
     except CheckpointError as error:

@@ -53,18 +53,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
     def _detector(self) -> Detector:
         from ..faces.detect import Haar, YuNet
+        from ..weights import find, folder
 
-        path = self.yunet_path or default_yunet()
-        if self.detector == "yunet" or (self.detector == "auto" and (self.yunet_path or path.is_file())):
-            return YuNet(path, self.min_size)
-        return Haar(self.min_size)
-
-
-def default_yunet() -> Path:
-    """Where ``lmam models pull`` puts the detector; it may not be there."""
-    from platformdirs import user_data_path
-
-    return user_data_path("lmam") / "weights" / "yunet.onnx"
+        path = self.yunet_path or find("yunet")
+        if self.detector == "haar" or (self.detector == "auto" and path is None):
+            return Haar(self.min_size)
+        return YuNet(path or folder() / "yunet.onnx", self.min_size)
 
 
 class FaceEncoder:
