@@ -65,6 +65,7 @@ async def test_a_node_is_heard_as_it_spoke(tmp_path: Path, embedded: bool) -> No
         options = Config(url=url, site="lab", node="n1", protocol="3.1.1" if embedded else "auto")
         async with watching(url) as book:
             async with running(options, context(tmp_path)) as run:
+                await book.until(lambda b: "availability" in b.kinds())  # both ends are there
                 await run.send(said[0])
                 await book.until(lambda b: "session" in b.kinds())
                 await run.send(*said[1:])

@@ -378,6 +378,30 @@ async def test_a_command_over_3_1_1_says_in_its_payload_where_to_answer(tmp_path
     assert (reply["ok"], reply["correlation"]) == (True, "7")
 
 
+async def test_an_answer_that_is_not_allowed_does_not_disturb_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = context(tmp_path)
+    where.control.on("pause", pause)
+    login = {"username": mosquitto.USER, "password": mosquitto.PASSWORD}
+    make: Any = Properties
+    somewhere = make(PacketTypes.PUBLISH)
+    somewhere.ResponseTopic = "forbidden/topic"
+    async with mosquitto.with_password(tmp_path, f"user {mosquitto.USER}\ntopic affect/#\n") as broker:
+        options = config(broker.url, user=mosquitto.USER, password=mosquitto.PASSWORD)
+        other = aiomqtt.Client("127.0.0.1", broker.port, protocol=aiomqtt.ProtocolVersion.V5, **login)
+        async with listening(broker.url, **login) as ear, running(options, where) as run, other:
+            await ear.until(lambda e: e.on("/info"))
+            await other.publish(f"{BASE}/cmd/pause", b"", 1, properties=somewhere)
+            while "was not taken" not in caplog.text:
+                await run.send(health())
+                await ear.until(lambda e: e.on("/health"))
+                ear.heard.clear()
+            await run.send(estimate(1))
+            await ear.until(lambda e: e.on("/utterance"))
+            assert run.problem() == ""
+
+
 async def test_a_retained_command_is_an_old_one_and_not_obeyed(tmp_path: Path) -> None:
     where = context(tmp_path)
     asked: list[str] = []
