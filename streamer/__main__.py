@@ -9,7 +9,7 @@ import sys
 
 def main() -> None:
     """Exit code 0: done; 2: wrong usage or configuration; 1: another failure, said in one line."""
-    # One thread a network: streams of small calls get slower, not faster, with more (before torch is imported).
+    # One thread a network: streams of small calls get slower with more. To be set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     logging.basicConfig(

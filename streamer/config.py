@@ -133,7 +133,9 @@ def _module(package: str, kind: str, where: str) -> Any:
     name = f"{package}.{kind}"
     if kind.isidentifier():
         try:
-            return importlib.import_module(name)
+            module = importlib.import_module(name)
+            if hasattr(module, "Config"):
+                return module
         except ModuleNotFoundError as error:
             if error.name != name:
                 raise ConfigError(f"{where}: kind {kind!r} needs the package {error.name!r}") from error

@@ -166,18 +166,12 @@ def _microphones() -> Check:
 
 def _cameras() -> Check:
     """Device files only: opening a camera would switch its light on."""
-    found = sorted(Path("/dev").glob("video*"))
-    closed = [str(path) for path in found if not os.access(path, os.R_OK | os.W_OK)]
-    if closed:
-        return Check(
-            "cameras",
-            "warn",
-            f"no permission for {', '.join(closed)}",
-            "add this user to the group 'video' and log in again",
-        )
-    if not found:
-        return Check("cameras", "warn", "no local camera", "plug one in; network cameras work without")
-    return Check("cameras", "ok", ", ".join(map(str, found)))
+    from .devices import cameras, why_no_cameras
+
+    trouble = why_no_cameras()
+    if trouble is not None:
+        return Check("cameras", "warn", "no local camera that can be used", trouble)
+    return Check("cameras", "ok", ", ".join(f"{c.path}: {c.name}" for c in cameras()))
 
 
 def _face_detector() -> Check:

@@ -101,14 +101,14 @@ class LmamFusion:
 
 
 def _where(features: Features) -> str:
-    """Tells utterances of one run apart: start in milliseconds, and the channel or ``v`` for a silent face."""
+    """Tells utterances of one run apart: start in milliseconds, and the channel (``v``: a silent face)."""
     u = features.utterance
     channel = u.segment.audio.channel if u.segment else "v"
     return f"{round(u.span.start * 1000):08d}{'-' if channel == 'v' else 'c'}{channel}"
 
 
 def _turn(features: Features, audio: np.ndarray[Any, Any], m: Fusion) -> Turn:
-    """One utterance as a batch of one on the model's device; what is missing is NaN, which must not matter."""
+    """One utterance as a batch of one on the model's device; what is missing is NaN and must not matter."""
     config, device = m.net.config, next(m.net.parameters()).device
     text = features.text if features.text is not None else torch.full((config.text,), torch.nan)
     visual = torch.full((config.visual,), torch.nan)

@@ -96,9 +96,8 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 def summary(report: Report) -> list[str]:
     """The run in a few lines of words."""
     t = report.tally
-    lines = [
-        f"{t.finals} utterances ({t.heard:.1f} s) and {t.partials} provisional estimates in {report.seconds:.1f} s"
-    ]
+    counted = f"{t.finals} utterances ({t.heard:.1f} s) and {t.partials} provisional estimates"
+    lines = [f"{counted} in {report.seconds:.1f} s"]
     for speaker, counts in sorted(t.labels.items()):
         seen = ", ".join(f"{label} {n}" for label, n in counts.most_common())
         lines.append(f"  {speaker}: {seen}")

@@ -1,4 +1,4 @@
-"""Stage: an utterance with its words and faces becomes one vector per modality, or none where it is missing."""
+"""Stage: an utterance with its words and faces becomes one vector per modality, or none where missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..types import Features, FaceSample, Floats, Utterance
+from ..types import FaceSample, Features, Floats, Utterance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,7 @@ class FeatureEncoder:
         return heard.text.strip(), heard.confidence
 
     def _voice(self, u: Utterance) -> tuple[float, ...] | None:
-        """The measures the model reads, NaN where one could not be taken; None where the voice said nothing."""
+        """The measures the model reads, NaN where one is not known; None where there was no voice."""
         if u.segment is None or u.segment.voice is None:
             return None
         values = [getattr(u.segment.voice, name) for name in self._measures]

@@ -84,6 +84,7 @@ def test_a_setting_that_fits_nowhere_is_refused(setting: str) -> None:
         ({"path": "x"}, "needs a kind; known: .*mqtt"),
         ({"kind": "jsonl", "pth": "x"}, "unknown key 'pth'; known: .*path"),
         ({"kind": "../x"}, "no kind"),
+        ({"kind": "__init__"}, "no kind"),
     ],
 )
 def test_a_kind_that_is_not_there_or_not_understood_is_explained(table: dict[str, str], says: str) -> None:

@@ -70,7 +70,7 @@ def test_weights_tell_their_version_and_whether_they_may_be_used_commercially(
     meta = {"kind": "face", "config": {}, "name": "ours", "version": "7", "commercial_use": "no"}
     checkpoint.save(tmp_path / "face.safetensors", {"w": torch.ones(2)}, meta)
     monkeypatch.setattr(doctor, "WEIGHTS", tmp_path)
-    check = doctor._weights("face")
+    check = doctor._weights("face", "face")
     assert check.status == "ok"
     assert "ours 7" in check.detail
     assert "commercial use: no" in check.detail
@@ -83,11 +83,11 @@ def test_weights_that_are_missing_truncated_or_of_another_kind_fail(
 
     path = tmp_path / "face.safetensors"
     monkeypatch.setattr(doctor, "WEIGHTS", tmp_path)
-    assert "no such weight file" in doctor._weights("face").detail
+    assert "no such weight file" in doctor._weights("face", "face").detail
     checkpoint.save(path, {"w": torch.ones(2)}, {"kind": "text", "config": {}})
-    assert "'text'" in doctor._weights("face").detail
+    assert "'text'" in doctor._weights("face", "face").detail
     path.write_bytes(path.read_bytes()[:-4])
-    check = doctor._weights("face")
+    check = doctor._weights("face", "face")
     assert "truncated" in check.detail
     assert (check.status, check.advice) == ("fail", doctor.REINSTALL)
 

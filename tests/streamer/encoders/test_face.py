@@ -187,11 +187,10 @@ def test_a_picture_gone_black_ends_the_faces_and_nothing_breaks(portrait: Pictur
 def test_auto_takes_yunet_where_its_file_is_and_haar_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("LMAM_WEIGHTS", str(tmp_path))
     assert isinstance(Config()._detector(), Haar)
     source = shared_data("weights", "yunet", "face_detection_yunet_2026may.onnx")
-    (tmp_path / "lmam" / "weights").mkdir(parents=True)
-    shutil.copy(source, tmp_path / "lmam" / "weights" / "yunet.onnx")
+    shutil.copy(source, tmp_path / "yunet.onnx")
     assert isinstance(Config()._detector(), YuNet)
     assert isinstance(Config(detector="haar")._detector(), Haar)
 
