@@ -106,3 +106,17 @@ def test_every_key_is_described() -> None:
     for model in (RunConfig, *(f.annotation for f in RunConfig.model_fields.values())):
         for name, field in getattr(model, "model_fields", {}).items():
             assert field.description, name
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs").glob("*.toml")), ids=lambda p: p.name)
+def test_the_example_configurations_are_valid_and_declare_nothing_for_the_user(path: Path) -> None:
+    assert load(path, environment={}).purpose is None
+    config = load(path, ["purpose=personal", "consent=self"], {})
+    for package, tables in (
+        ("streamer.sources", config.source),
+        ("streamer.sinks", config.sink),
+        ("streamer.transcribers", (config.transcriber,)),
+        ("streamer.vad", (config.vad,)),
+    ):
+        for table in tables:
+            plugin(package, table, path.name)
