@@ -1,119 +1,162 @@
 """A Whisper with random weights in CTranslate2's form, made offline: it runs the real code and knows nothing.
 
-For tests only. 0.4 M parameters, a byte-level vocabulary of a few hundred tokens (which faster-whisper takes
-for an English-only model, since that is decided by the size of the vocabulary).
+For tests only. Two layers of 64 units, 0.3 M parameters, and a vocabulary of single bytes and a few words, so
+that what it "hears" is readable.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-import types
 from pathlib import Path
+from typing import Any
 
-WORDS = ["the quick brown fox", "a sentence to learn bytes from", "what can you do for your country"]
-LANGUAGES = ("en",)
-SPECIAL = (
-    "<|endoftext|>",
-    "<|startoftranscript|>",
-    *(f"<|{code}|>" for code in LANGUAGES),
-    "<|translate|>",
-    "<|transcribe|>",
-    "<|startoflm|>",
-    "<|startofprev|>",
-    "<|nospeech|>",
-    "<|notimestamps|>",
-)
+import numpy as np
+
+from streamer.types import Floats
+
+WIDTH, HEADS, LAYERS, MELS = 64, 2, 2, 80
+MULTILINGUAL = ""  # the empty token, by which CTranslate2 tells a multilingual Whisper
+WORDS = [
+    "I",
+    "you",
+    "we",
+    "they",
+    "it",
+    "was",
+    "is",
+    "not",
+    "so",
+    "what",
+    "how",
+    "never",
+    "always",
+    "here",
+    "there",
+    "today",
+    "home",
+    "work",
+    "night",
+    "day",
+    "good",
+    "bad",
+    "happy",
+    "sorry",
+    "angry",
+    "afraid",
+    "love",
+    "hate",
+    "think",
+    "know",
+    "want",
+    "said",
+    "gone",
+    "late",
+    "early",
+    "please",
+    "thanks",
+    "why",
+    "maybe",
+]
+LENGTH = 7  # tokens after which it falls silent, those before the first word included
+SPECIAL = ("endoftext", "startoftranscript")
+TASKS = ("translate", "transcribe", "startoflm", "startofprev", "nospeech", "notimestamps")
 
 
-def build(folder: Path, seed: int = 0) -> Path:
-    """Make the model in ``folder`` and return the directory that faster-whisper loads."""
-    _without_torchaudio()
-    original, out = folder / "original", folder / "whisper-test"
-    original.mkdir(parents=True)
-    vocabulary = _tokenizer(original)
-    _network(original, vocabulary, seed)
-    (original / "preprocessor_config.json").write_text(
-        json.dumps(
-            {"feature_size": 80, "sampling_rate": 16000, "hop_length": 160, "n_fft": 400, "chunk_length": 30}
-        )
-    )
-    from ctranslate2.converters import TransformersConverter
-
-    converter = TransformersConverter(
-        str(original), copy_files=["tokenizer.json", "preprocessor_config.json"]
-    )
-    converter.convert(str(out), quantization="int8")
-    return out
+def build(folder: Path, *, multilingual: bool = False, seed: int = 0) -> Path:
+    """Make the model in ``folder`` (which must not exist yet) and return it."""
+    folder.mkdir(parents=True)
+    tokens = _tokens(multilingual)
+    _tokenizer(folder / "tokenizer.json", tokens)
+    facts = {
+        "feature_size": MELS,
+        "sampling_rate": 16000,
+        "hop_length": 160,
+        "n_fft": 400,
+        "chunk_length": 30,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(facts))
+    _network(tokens, seed).save(str(folder))
+    return folder
 
 
-def _tokenizer(folder: Path) -> dict[str, int]:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+def _tokens(multilingual: bool) -> list[str]:
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+    from tokenizers import pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE())
+    languages = _LANGUAGE_CODES if multilingual else ("en",)
+    spoken = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *(f"Ġ{word}" for word in WORDS)]
+    special = [f"<|{name}|>" for name in (*SPECIAL, *languages, *TASKS)]
+    times = [f"<|{i * 0.02:.2f}|>" for i in range(1501)]
+    return [*spoken, *([MULTILINGUAL] if multilingual else []), *special, *times]
+
+
+def _tokenizer(path: Path, tokens: list[str]) -> None:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer.train_from_iterator(
-        WORDS, trainers.BpeTrainer(vocab_size=292, initial_alphabet=alphabet, show_progress=False)
-    )
-    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL])
-    tokenizer.add_tokens([AddedToken(f"<|{i * 0.02:.2f}|>", special=True) for i in range(1501)])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    return {str(token): int(number) for token, number in tokenizer.get_vocab().items()}
+    tokenizer.add_special_tokens([AddedToken(t, special=True) for t in tokens if t.startswith("<|")])
+    tokenizer.save(str(path))
 
 
-def _network(folder: Path, vocabulary: dict[str, int], seed: int) -> None:
-    import torch
-    from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
+def _network(tokens: list[str], seed: int) -> Any:
+    """Random, but its answers are words, sure of themselves, and differ with position and sound."""
+    from ctranslate2.specs import WhisperSpec
 
-    torch.manual_seed(seed)
-    end, start = vocabulary["<|endoftext|>"], vocabulary["<|startoftranscript|>"]
-    config = WhisperConfig(
-        vocab_size=len(vocabulary),
-        d_model=64,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=128,
-        decoder_ffn_dim=128,
-        bos_token_id=end,
-        eos_token_id=end,
-        pad_token_id=end,
-        decoder_start_token_id=start,
-        suppress_tokens=[],
-        begin_suppress_tokens=[end],
-    )
-    model = WhisperForConditionalGeneration(config)
-    with torch.no_grad():  # words only, chosen surely and by position, or nothing would pass any gate
-        words = [number for token, number in vocabulary.items() if not token.startswith("<|")]
-        silent = torch.ones(len(vocabulary), dtype=torch.bool)
-        silent[words] = False
-        model.model.decoder.embed_tokens.weight *= 40
-        model.model.decoder.embed_tokens.weight[silent] = 0
-        model.model.decoder.embed_positions.weight *= 300
-    generation = model.generation_config
-    generation.alignment_heads = [[0, 0], [1, 0]]
-    generation.no_timestamps_token_id = vocabulary["<|notimestamps|>"]
-    generation.lang_to_id = {f"<|{code}|>": vocabulary[f"<|{code}|>"] for code in LANGUAGES}
-    generation.suppress_tokens = []
-    generation.begin_suppress_tokens = [end]
-    model.save_pretrained(folder)
-    PreTrainedTokenizerFast(
-        tokenizer_file=str(folder / "tokenizer.json"), eos_token="<|endoftext|>", unk_token="<|endoftext|>"
-    ).save_pretrained(folder)
+    rng = np.random.default_rng(seed)
+    spec = WhisperSpec(LAYERS, HEADS, LAYERS, HEADS)
+    spec.register_vocabulary(tokens)
+    _convolution(spec.encoder.conv1, rng, MELS)
+    _convolution(spec.encoder.conv2, rng, WIDTH)
+    spec.encoder.position_encodings.encodings = _random(rng, 1500, WIDTH, scale=0.1)
+    embeddings = _random(rng, len(tokens), WIDTH, scale=0.01)
+    words = [i for i, token in enumerate(tokens) if token.removeprefix("Ġ") in WORDS and len(token) > 1]
+    embeddings[words] = _random(rng, len(words), WIDTH, scale=1.0)
+    end = tokens.index("<|endoftext|>")
+    positions = _random(rng, 448, WIDTH, scale=10.0)
+    embeddings[end] = positions[LENGTH] * 7 / np.linalg.norm(positions[LENGTH])
+    spec.decoder.embeddings.weight = embeddings
+    spec.decoder.projection.weight = embeddings
+    spec.decoder.projection.bias = np.zeros(len(tokens), np.float32)
+    spec.decoder.position_encodings.encodings = positions
+    for part in (spec.encoder, spec.decoder):
+        _norm(part.layer_norm)
+        for layer in part.layer:
+            _attention(layer.self_attention, rng, (3 * WIDTH, WIDTH))
+            if part is spec.decoder:
+                _attention(layer.attention, rng, (WIDTH, 2 * WIDTH, WIDTH), scale=0.35)
+            _norm(layer.ffn.layer_norm)
+            _linear(layer.ffn.linear_0, rng, 2 * WIDTH, WIDTH)
+            _linear(layer.ffn.linear_1, rng, WIDTH, 2 * WIDTH)
+    spec.config.suppress_ids = []
+    spec.config.suppress_ids_begin = [end]
+    spec.config.lang_ids = list(range(end + 2, tokens.index("<|translate|>")))
+    spec.config.alignment_heads = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
+    spec.validate()
+    spec.optimize(quantization="int8")
+    return spec
 
 
-def _without_torchaudio() -> None:
-    """A torchaudio that does not match this torch breaks the import of transformers: hide it if so."""
-    try:
-        import torchaudio  # noqa: F401
-    except (OSError, RuntimeError, ImportError):
-        for name in [n for n in sys.modules if n == "torchaudio" or n.startswith("torchaudio.")]:
-            del sys.modules[name]
-        stub = types.ModuleType("torchaudio._extension")
-        stub._IS_TORCHAUDIO_EXT_AVAILABLE = stub._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
-        stub.fail_if_no_align = lambda function: function  # type: ignore[attr-defined]
-        stub._check_cuda_version = lambda: None  # type: ignore[attr-defined]
-        sys.modules["torchaudio._extension"] = stub
+def _random(rng: np.random.Generator, *shape: int, scale: float) -> Floats:
+    return (rng.standard_normal(shape) * scale).astype(np.float32)
+
+
+def _convolution(spec: Any, rng: np.random.Generator, channels: int) -> None:
+    spec.weight = _random(rng, WIDTH, channels, 3, scale=0.3)
+    spec.bias = np.zeros(WIDTH, np.float32)
+
+
+def _linear(spec: Any, rng: np.random.Generator, rows: int, columns: int, scale: float = 0.1) -> None:
+    spec.weight = _random(rng, rows, columns, scale=scale)
+    spec.bias = np.zeros(rows, np.float32)
+
+
+def _norm(spec: Any) -> None:
+    spec.gamma, spec.beta = np.ones(WIDTH, np.float32), np.zeros(WIDTH, np.float32)
+
+
+def _attention(spec: Any, rng: np.random.Generator, rows: tuple[int, ...], scale: float = 0.1) -> None:
+    _norm(spec.layer_norm)
+    for linear, count in zip(spec.linear, rows, strict=True):
+        _linear(linear, rng, count, WIDTH, scale)

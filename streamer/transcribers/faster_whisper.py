@@ -180,7 +180,9 @@ class FasterWhisper:
             no_speech_threshold=None,  # the gates of `doubt` come after
             log_prob_threshold=None,
             compression_ratio_threshold=None,
-            max_new_tokens=24 + round(12 * len(pcm) / RATE),  # a loop ends soon
+            max_new_tokens=min(
+                440, 2 * (24 + round(12 * len(pcm) / RATE))
+            ),  # a loop ends soon (it halves this)
         )
         parts = list(segments)
         text = " ".join(part.text.strip() for part in parts).strip()
