@@ -1,9 +1,9 @@
-"""How periodic a voice is, frame by frame: pitch candidates, their strength, and the best path through them.
+"""How periodic a voice is, frame by frame: pitch candidates, their strength, the best path through them.
 
-Autocorrelation and forward cross-correlation after P. Boersma, "Accurate short-term analysis of the fundamental
-frequency and the harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17 (1993): the methods behind
-Praat's "To Pitch (ac)" and "To Harmonicity (cc)". Frames are analysed in batches, each on its own, so results do
-not depend on how the sound was cut into batches.
+Autocorrelation and forward cross-correlation after P. Boersma, "Accurate short-term analysis of the
+fundamental frequency and the harmonics-to-noise ratio of a sampled sound", IFA Proceedings 17 (1993): the
+methods behind Praat's "To Pitch (ac)" and "To Harmonicity (cc)". Frames are analysed in batches, each on its
+own, so that results do not depend on how the sound was cut into batches.
 
 Shape suffixes: F frames, S samples of a frame, L lags, C candidates (column 0 is "unvoiced").
 """
@@ -11,12 +11,13 @@ Shape suffixes: F frames, S samples of a frame, L lags, C candidates (column 0 i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import irfft, next_fast_len, rfft
+from scipy.fft import irfft, next_fast_len, rfft  # type: ignore[import-untyped]
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
 _DEPTH = 14  # samples on either side of a maximum that the interpolation looks at
@@ -26,7 +27,7 @@ _STEP = 8  # distance, in table points, of the three points around a refined max
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What counts as a voice. Frequencies in Hz, ``step`` in samples, the rest without unit (Praat's names)."""
+    """What counts as a voice, in Praat's terms. Frequencies in Hz, ``step`` in samples, the rest unitless."""
 
     floor: float
     ceiling: float
@@ -42,11 +43,10 @@ class Search:
     def unvoiced(self, relative_peak_F: Floats) -> Floats:
         """The strength of the unvoiced candidate, given each frame's peak relative to the loudest of all."""
         quiet_F = 2.0 - relative_peak_F * (1.0 + self.voicing) / self.silence
-        return self.voicing + np.maximum(0.0, quiet_F)
+        return np.asarray(self.voicing + np.maximum(0.0, quiet_F))
 
 
-@dataclass(frozen=True, slots=True)
-class Candidates:
+class Candidates(NamedTuple):
     """Pitch candidates of F frames: ``hz_FC`` (0 is unvoiced or empty), ``strength_FC`` (-inf is empty).
 
     ``strength_FC`` already carries the octave cost; its column 0 is filled in when the loudest peak is known.
@@ -63,7 +63,7 @@ def _kernel() -> Floats:
     offset = np.arange(-_FINE, _FINE + 1)[:, None] / _FINE
     distance = offset - np.arange(-_DEPTH, _DEPTH + 1)[None, :]
     taper = np.where(np.abs(distance) <= _DEPTH, 0.5 + 0.5 * np.cos(np.pi * distance / _DEPTH), 0.0)
-    return np.asarray(np.sinc(distance) * taper)
+    return np.asarray(np.sinc(distance) * taper, dtype=np.float32)
 
 
 _SINC = _kernel()
@@ -72,8 +72,8 @@ _SINC = _kernel()
 def refine(r_FL: Floats, rows: Ints, lags: Ints) -> tuple[Floats, Floats]:
     """The true place (in samples) and height of the maxima of ``r_FL`` at ``rows``, ``lags``.
 
-    ``r_FL`` starts at lag ``-_DEPTH`` and reaches ``_DEPTH`` beyond the largest of ``lags``. A parabola through three
-    samples gives a first place; band-limited interpolation around it gives a second parabola.
+    ``r_FL`` starts at lag ``-_DEPTH`` and reaches ``_DEPTH`` beyond the largest of ``lags``. A parabola
+    through three samples gives a first place; band-limited interpolation around it gives a second parabola.
     """
     at = lags + _DEPTH
     left, middle, right = r_FL[rows, at - 1], r_FL[rows, at], r_FL[rows, at + 1]
@@ -90,7 +90,7 @@ def refine(r_FL: Floats, rows: Ints, lags: Ints) -> tuple[Floats, Floats]:
 
 
 def maxima(r_FL: Floats, least: float, first: int, last: int) -> tuple[Ints, Ints]:
-    """Rows and lags, ``first <= lag < last``, of the local maxima above ``least``; ``r_FL`` as in `refine`."""
+    """Rows and lags (``first <= lag < last``) of the maxima above ``least``; ``r_FL`` as in `refine`."""
     here = r_FL[:, _DEPTH + first : _DEPTH + last]
     before = r_FL[:, _DEPTH + first - 1 : _DEPTH + last - 1]
     after = r_FL[:, _DEPTH + first + 1 : _DEPTH + last + 1]
@@ -113,7 +113,7 @@ class AutoCorrelation:
         self.length = 2 * (int(search.periods * rate / search.floor) // 2)
         self._reach = self._period + 2 + _DEPTH + 1
         self._size = next_fast_len(self.length + self._reach, real=True)
-        self._window_S = np.hanning(self.length + 2)[1:-1]
+        self._window_S = np.hanning(self.length + 2)[1:-1].astype(np.float32)
         self._window_r_L = self._correlate(self._window_S[None, :])[0]
         self._window_r_L /= self._window_r_L[0]
 
@@ -162,7 +162,7 @@ class Harmonicity:
         self._size = next_fast_len(self.length, real=True)
 
     def analyse(self, frames_FS: Floats) -> tuple[Floats, Floats]:
-        """``(strength_F, peak_F)``: correlation of 0 to 1 (0 where there is none) and amplitude of each frame."""
+        """``(strength_F, peak_F)``: correlation (0 to 1; 0 where there is none) and amplitude per frame."""
         period = self._period
         x_FS = frames_FS - frames_FS[:, : 2 * period].mean(1, keepdims=True)
         near = period // 2 + 1
@@ -180,18 +180,20 @@ class Harmonicity:
         lags = self.length - period
         head = rfft(x_FS[:, :period], self._size, axis=1)
         product_FL = irfft(np.conj(head) * rfft(x_FS, self._size, axis=1), self._size, axis=1)[:, :lags]
-        sums = np.concatenate((np.zeros((len(x_FS), 1)), np.cumsum(x_FS**2, axis=1)), axis=1)
+        squares = np.cumsum(np.square(x_FS), axis=1, dtype=np.float64)
+        sums = np.concatenate((np.zeros((len(x_FS), 1)), squares), axis=1)
         energy_FL = sums[:, period:-1] - sums[:, : -period - 1]
         scale_FL = np.sqrt(np.maximum(energy_FL[:, :1] * energy_FL, 0.0))
-        safe = scale_FL > 1e-12 * scale_FL.max(initial=0.0)
-        return np.divide(product_FL, scale_FL, out=np.zeros_like(product_FL), where=safe & (scale_FL > 0))
+        # Where a frame falls silent there is rounding, not correlation.
+        known_FL = scale_FL > 1e-6 * scale_FL.max(1, keepdims=True)
+        return np.asarray(np.where(known_FL, product_FL / np.where(known_FL, scale_FL, 1.0), 0.0))
 
 
 class Path:
     """The cheapest way through the candidates (Viterbi), kept so that new frames add only their own work.
 
-    The strength of "unvoiced" depends on the loudest peak heard so far. When a louder one comes, only the frames
-    from the first whose strength changed are walked again.
+    The strength of "unvoiced" depends on the loudest peak heard so far. When a louder one comes, only the
+    frames from the first whose strength changed are walked again.
     """
 
     def __init__(self, search: Search, rate: int) -> None:

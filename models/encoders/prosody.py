@@ -1,19 +1,22 @@
-"""Voice measures of an utterance, gathered while it is spoken: the eight that MELD's table gives, from 16 kHz sound.
+"""Voice measures of an utterance, gathered while it is spoken: the eight of MELD's table, from 16 kHz sound.
 
-Each follows the Praat command that made the column (docs/prosody.md); `push` analyses what is new, `measures` reduces
-what was gathered so far, so the end of speech adds only its last frames.
+Each follows the Praat command that made the column (docs/prosody.md). `push` analyses what is new, `measures`
+reduces what was gathered so far: the end of speech adds only its last frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.encoders.periodicity import AutoCorrelation, Candidates, Floats, Harmonicity, Path, Search
-from models.encoders.syllables import articulation_rate
+from models.encoders.syllables import articulation_rate, speech
+
+Span = tuple[float, float]
+Analysis = Callable[[Floats], tuple[Floats, ...]]
 
 RATE = 16_000  # Hz, the only sample rate these measures are defined for here
 
@@ -27,8 +30,8 @@ MEASURES = (
     "articulation_rate",
     "mean_hnr",
 )
-# What a model may read: correlation with Praat of 0.8 or more on RAVDESS (docs/prosody.md). Never avg_intensity,
-# which says how near the microphone is.
+# What a model may read: correlation with Praat of 0.8 or more on RAVDESS (docs/prosody.md). Never
+# avg_intensity, which says how near the microphone is.
 USED_MEASURES: tuple[str, ...] = (
     "duration",
     "intensity_variation",
@@ -40,8 +43,12 @@ USED_MEASURES: tuple[str, ...] = (
 )
 
 _STEP = 160  # 10 ms: the step of pitch and harmonicity
+_GRIDS = (13, 40, 67)  # first samples of three pitch analyses, of which `_grid` takes one at the end
 _BATCH = 3_200  # samples gathered before they are analysed: fewer, larger batches cost less
-_QUIETEST = 1e-10  # silence is at most 100 dB below the loudest frame, so that digital zeros have a level
+_MARGIN = 0.05  # s of silence kept around the speech, about what subtitles leave
+# How far below the loudest frame digital zeros are taken to be, in dB: within speech as deep as the pauses of
+# recordings with a natural background, in a whole clip about as deep as Praat has them.
+_DEEPEST_SPEECH, _DEEPEST = -40.0, -367.0
 _REFERENCE = 4e-10  # Pa^2, the square of 2e-5 Pa
 
 _PITCH = Search(floor=75.0, ceiling=600.0, step=_STEP, periods=3.0, voicing=0.45)
@@ -57,7 +64,7 @@ class Measures:
         duration: seconds.
         avg_intensity: dB re 2e-5 with full scale as 1 Pa. Depends on the microphone: for comparison only.
         intensity_variation: standard deviation of the intensity, dB.
-        avg_pitch, pitch_std, pitch_range: mean, standard deviation and maximum - minimum of the voiced frames, Hz.
+        avg_pitch, pitch_std, pitch_range: mean, standard deviation and span of the voiced frames, Hz.
         articulation_rate: syllable nuclei per second of phonation.
         mean_hnr: harmonics-to-noise ratio, mean over the voiced frames, dB.
     """
@@ -77,45 +84,100 @@ class Measures:
         return tuple(float("nan") if value is None else value for value in found)
 
 
-class Level:
+class _Level:
     """Intensity contour: Kaiser-20 window of 6.4 / ``floor`` seconds, its mean removed ("To Intensity")."""
 
-    def __init__(self, floor: float, rate: int) -> None:
-        half = int(3.2 / floor * rate)
-        self.length = 2 * half + 1
-        self.step = int(0.8 / floor * rate)
-        place = np.arange(-half, half + 1) / (3.2 / floor * rate)
+    def __init__(self, floor: float) -> None:
+        self.half = int(3.2 / floor * RATE)
+        self.length = 2 * self.half + 1
+        self.step = int(0.8 / floor * RATE)
+        place = np.arange(-self.half, self.half + 1) / (3.2 / floor * RATE)
         window = np.i0((2 * np.pi**2 + 0.5) * np.sqrt(np.maximum(0.0, 1.0 - place**2)))
-        self._window_S = window / window.sum()
+        self._window_S = (window / window.sum()).astype(np.float32)
 
-    def analyse(self, frames_FS: Floats) -> Floats:
+    def analyse(self, frames_FS: Floats) -> tuple[Floats]:
         """Mean square of each frame ``[F]``."""
         centred_FS = frames_FS - frames_FS.mean(1, keepdims=True)
         centred_FS *= centred_FS
         centred_FS *= self._window_S
-        return np.asarray(centred_FS.sum(1))
+        return (centred_FS.sum(1, dtype=np.float64),)
+
+    def contour(self, power: Floats, span: Span | None) -> tuple[Floats, Floats]:
+        """Intensity in dB and its times in seconds, of the frames wholly within ``span`` (None: all)."""
+        times = (self.half + np.arange(len(power)) * self.step) / RATE
+        if not len(power) or power.max() <= 0:
+            return np.zeros(0), np.zeros(0)
+        deepest = _DEEPEST if span is None else _DEEPEST_SPEECH
+        power = np.maximum(power, power.max() * 10 ** (deepest / 10))
+        if span is not None:
+            reach = self.half / RATE
+            inside = (times >= span[0] + reach) & (times <= span[1] - reach)
+            power, times = power[inside], times[inside]
+        return np.asarray(10 * np.log10(power / _REFERENCE)), times
+
+
+class _Feed:
+    """One analysis: cuts the sound into frames as they become complete, and keeps what it found in them."""
+
+    def __init__(self, analyse: Analysis, length: int, step: int, start: int = 0) -> None:
+        self._analyse, self._length, self._step = analyse, length, step
+        self.next = start  # first sample of the next frame
+        self._parts: list[tuple[Floats, ...]] = []
+
+    def look(self, sound: Floats, start: int) -> None:
+        """Analyse what is new in ``sound``, whose first sample has number ``start``."""
+        sound = sound[self.next - start :]
+        count = (len(sound) - self._length) // self._step + 1
+        if count > 0:
+            every = np.lib.stride_tricks.sliding_window_view(sound, self._length)
+            self._parts.append(self._analyse(every[: (count - 1) * self._step + 1 : self._step]))
+            self.next += count * self._step
+
+    def found(self) -> tuple[Floats, ...] | None:
+        """What the analysis gives for all frames, joined; None before the first frame."""
+        if len(self._parts) > 1:
+            self._parts = [tuple(np.concatenate(same) for same in zip(*self._parts, strict=True))]
+        return self._parts[0] if self._parts else None
+
+
+class _Pitch:
+    """A pitch track: candidates by autocorrelation, and the path through them."""
+
+    def __init__(self, search: Search, start: int = 0) -> None:
+        analysis = AutoCorrelation(search, RATE)
+        self.length, self._step, self._start = analysis.length, search.step, start
+        self.feed = _Feed(analysis.analyse, self.length, search.step, start)
+        self._path = Path(search, RATE)
+
+    def track(self, loudest: float) -> tuple[Floats, Floats]:
+        """Pitch in Hz (0: unvoiced) and its times in seconds."""
+        found = self.feed.found()
+        hz = self._path.best(Candidates(*found), loudest) if found else np.zeros(0)
+        return hz, (self._start + self.length / 2 + np.arange(len(hz)) * self._step) / RATE
 
 
 class ProsodyAccumulator:
     """Gathers one utterance's voice measures; make a new one for each utterance.
 
-    Holds values per frame (about 60 kB a second), never the sound. The result does not depend on how the sound was
-    cut into chunks.
+    Holds values per frame (about 125 kB a second), never the sound. The result does not depend on how the
+    sound was cut into chunks.
     """
 
     def __init__(self, rate: int = RATE) -> None:
         if rate != RATE:
             raise ValueError(f"voice measures need sound at {RATE} Hz, not {rate}: resample it first")
-        self._pitch, self._nuclei = AutoCorrelation(_PITCH, RATE), AutoCorrelation(_NUCLEI, RATE)
-        self._harmonicity = Harmonicity(_PITCH.floor, RATE)
-        self._level, self._slow_level = Level(100.0, RATE), Level(50.0, RATE)
-        self._sound: Floats = np.zeros(0)  # not yet used up by every analysis; starts at sample ``_start``
-        self._start = 0
-        self._samples = 0
-        self._waiting: list[Floats] = []
-        self._next = dict.fromkeys(("pitch", "nuclei", "harmonicity", "level", "slow_level", "block"), 0)
-        self._found: dict[str, list[tuple[Floats, ...]]] = {name: [] for name in self._next}
-        self._paths = {"pitch": Path(_PITCH, RATE), "nuclei": Path(_NUCLEI, RATE)}
+        harmonicity = Harmonicity(_PITCH.floor, RATE)
+        self._pitches, self._nuclei = [_Pitch(_PITCH, start) for start in _GRIDS], _Pitch(_NUCLEI)
+        self._level, self._slow_level = _Level(100.0), _Level(50.0)
+        self._levels = _Feed(self._level.analyse, self._level.length, self._level.step)
+        self._slow_levels = _Feed(self._slow_level.analyse, self._slow_level.length, self._slow_level.step)
+        self._periodic = _Feed(harmonicity.analyse, harmonicity.length, _STEP)
+        self._extremes = _Feed(_extremes, _STEP, _STEP)
+        self._feeds = [self._levels, self._slow_levels, self._periodic, self._extremes, self._nuclei.feed]
+        self._feeds += [pitch.feed for pitch in self._pitches]
+        self._sound = np.zeros(0, dtype=np.float32)  # from sample ``_start``: what an analysis still needs
+        self._start, self._samples = 0, 0
+        self._waiting: list[NDArray[np.float32]] = []
 
     @property
     def seconds(self) -> float:
@@ -129,115 +191,94 @@ class ProsodyAccumulator:
             ValueError: the samples are not one-dimensional or not finite.
         """
         if pcm.ndim != 1:
-            raise ValueError(f"voice measures need mono sound of shape [n], got {pcm.shape}")
+            raise ValueError(f"voice measures need mono sound of shape [n], got {list(pcm.shape)}")
         if not np.isfinite(pcm).all():
-            raise ValueError(
-                "voice measures need finite samples, got NaN or infinity: check the source's decoder"
-            )
+            raise ValueError("voice measures need finite samples, got NaN or infinity: check the source")
         self._samples += len(pcm)
-        self._waiting.append(pcm.astype(np.float64))
+        self._waiting.append(pcm.astype(np.float32))
         if self._samples - self._start - len(self._sound) >= _BATCH:
-            self._analyse()
+            self._look()
 
-    def measures(self) -> Measures:
-        """The measures of everything pushed so far; more may be pushed afterwards."""
-        self._analyse()
+    def measures(self, whole: bool = False) -> Measures:
+        """The measures of everything pushed so far; more may be pushed afterwards.
+
+        They describe the stretch from the first to the last sounding frame and 50 ms on either side, as a
+        clip cut by its subtitles has it. ``whole`` takes the sound as it is, silence included, as Praat does.
+        """
+        self._look()
         loudest = self._loudest()
-        pitch = self._track("pitch", loudest)
-        voiced = pitch[pitch > 0]
-        level_db = self._decibels("level")
-        slow_db, voice = self._decibels("slow_level"), self._track("nuclei", loudest)
+        span = None if whole else self._speech()
+        begin, end = span or (0.0, self.seconds)
+        level_db, _ = self._contour(self._level, self._levels, span)
+        hz, times = self._pitches[self._grid()].track(loudest)
+        voiced = hz[(hz > 0) & (times >= begin) & (times <= end)]
         return Measures(
-            duration=self.seconds,
+            duration=end - begin,
             avg_intensity=float(10 * np.log10(np.mean(10 ** (level_db / 10)))) if len(level_db) else None,
             intensity_variation=float(level_db.std()) if len(level_db) else None,
             avg_pitch=float(voiced.mean()) if len(voiced) else None,
             pitch_std=float(voiced.std()) if len(voiced) else None,
             pitch_range=float(np.ptp(voiced)) if len(voiced) else None,
-            articulation_rate=self._articulation(slow_db, voice),
+            articulation_rate=self._articulation(span, loudest),
             mean_hnr=self._hnr(loudest),
         )
 
-    def _analyse(self) -> None:
+    def _look(self) -> None:
         self._sound = np.concatenate((self._sound, *self._waiting))
-        self._waiting = []
-        for name, length, step in (
-            ("pitch", self._pitch.length, _PITCH.step),
-            ("nuclei", self._nuclei.length, _NUCLEI.step),
-            ("harmonicity", self._harmonicity.length, _STEP),
-            ("level", self._level.length, self._level.step),
-            ("slow_level", self._slow_level.length, self._slow_level.step),
-            ("block", _STEP, _STEP),
-        ):
-            frames_FS = self._frames(name, length, step)
-            if len(frames_FS):
-                self._found[name].append(self._look(name, frames_FS))
-        used = min(self._next.values())
-        self._sound = self._sound[used - self._start :]
+        self._waiting.clear()
+        for feed in self._feeds:
+            feed.look(self._sound, self._start)
+        used = min(min(feed.next for feed in self._feeds), self._samples)
+        self._sound = self._sound[used - self._start :].copy()
         self._start = used
 
-    def _frames(self, name: str, length: int, step: int) -> Floats:
-        """The complete frames of an analysis that it has not seen, ``[F, length]``."""
-        first = self._next[name] - self._start
-        count = max(0, (len(self._sound) - first - length) // step + 1)
-        if not count:
-            return np.zeros((0, length))
-        self._next[name] += count * step
-        every = np.lib.stride_tricks.sliding_window_view(self._sound[first:], length)
-        return every[: (count - 1) * step + 1 : step]
+    def _grid(self) -> int:
+        """Which pitch analysis has its frames nearest to Praat's, which lie centred in the whole sound.
 
-    def _look(self, name: str, frames_FS: Floats) -> tuple[Floats, ...]:
-        if name == "block":
-            return frames_FS.sum(1), frames_FS.min(1), frames_FS.max(1)
-        if name == "harmonicity":
-            return self._harmonicity.analyse(frames_FS)
-        if name in ("level", "slow_level"):
-            level = self._level if name == "level" else self._slow_level
-            return (level.analyse(frames_FS),)
-        found = (self._pitch if name == "pitch" else self._nuclei).analyse(frames_FS)
-        return found.hz_FC, found.strength_FC, found.peak_F
-
-    def _gathered(self, name: str) -> tuple[Floats, ...]:
-        """The values of an analysis over all frames, joined once and kept joined."""
-        parts = self._found[name]
-        if len(parts) > 1:
-            parts[:] = [tuple(np.concatenate(same) for same in zip(*parts, strict=True))]
-        return parts[0] if parts else ()
+        Frames at the edge of voicing come and go with a shift of a few ms, and the pitch range with them.
+        """
+        spare = max(0, self._samples - self._pitches[0].length)
+        return int(np.abs(np.array(_GRIDS) - 0.5 * (spare % _STEP)).argmin())
 
     def _loudest(self) -> float:
         """The largest deviation from the mean of the sound."""
-        blocks = self._gathered("block")
-        if not blocks:
+        found = self._extremes.found()
+        if found is None:
             return 0.0
-        total, lowest, highest = blocks
-        mean = total.sum() / (len(total) * _STEP)
-        return float(max(highest.max() - mean, mean - lowest.min()))
+        total, lowest, highest = found
+        mean = float(total.sum()) / (len(total) * _STEP)
+        return max(float(highest.max()) - mean, mean - float(lowest.min()))
 
-    def _track(self, name: str, loudest: float) -> Floats:
-        found = self._gathered(name)
-        return self._paths[name].best(Candidates(*found), loudest) if found else np.zeros(0)
+    def _contour(self, level: _Level, feed: _Feed, span: Span | None) -> tuple[Floats, Floats]:
+        found = feed.found()
+        return level.contour(found[0] if found else np.zeros(0), span)
 
-    def _decibels(self, name: str) -> Floats:
-        found = self._gathered(name)
-        if not found or found[0].max() <= 0:
-            return np.zeros(0)
-        power = np.maximum(found[0], found[0].max() * _QUIETEST)
-        return np.asarray(10 * np.log10(power / _REFERENCE))
+    def _speech(self) -> Span | None:
+        """From the first to the last sounding frame, with a margin; None where nothing sounds."""
+        level_db, times = self._contour(self._slow_level, self._slow_levels, None)
+        if not len(level_db):
+            return None
+        found = speech(level_db, times, self.seconds)
+        return found and (max(0.0, found[0] - _MARGIN), min(self.seconds, found[1] + _MARGIN))
+
+    def _articulation(self, span: Span | None, loudest: float) -> float | None:
+        level_db, times = self._contour(self._slow_level, self._slow_levels, span)
+        hz, pitch_times = self._nuclei.track(loudest)
+        if not len(level_db) or not len(hz):
+            return None
+        nearest = np.searchsorted(pitch_times[:-1] + 0.01, times)
+        begin, end = span or (0.0, self.seconds)
+        return articulation_rate(level_db, times - begin, hz[nearest] > 0, end - begin)
 
     def _hnr(self, loudest: float) -> float | None:
-        found = self._gathered("harmonicity")
-        if not found or loudest <= 0:
+        found = self._periodic.found()
+        if found is None or loudest <= 0:
             return None
         strength, peak = found
         voiced = strength > np.maximum(0.0, 2.0 - peak / loudest / _HNR_SILENCE)
         share = np.clip(strength[voiced], 1e-15, 1 - 1e-15)
         return float(np.mean(10 * np.log10(share / (1 - share)))) if len(share) else None
 
-    def _articulation(self, level_db: Floats, hz: Floats) -> float | None:
-        if not len(level_db) or not len(hz):
-            return None
-        times = (self._slow_level.length / 2 + np.arange(len(level_db)) * self._slow_level.step) / RATE
-        nearest = np.rint((times * RATE - self._nuclei.length / 2) / _NUCLEI.step).astype(np.int64)
-        inside = (nearest >= 0) & (nearest < len(hz))
-        voiced = inside & (hz[np.clip(nearest, 0, len(hz) - 1)] > 0)
-        return articulation_rate(level_db, times, voiced, self.seconds)
+
+def _extremes(blocks_FS: Floats) -> tuple[Floats, ...]:
+    return blocks_FS.sum(1, dtype=np.float64), blocks_FS.min(1), blocks_FS.max(1)

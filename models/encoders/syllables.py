@@ -1,41 +1,60 @@
 """Articulation rate from an intensity contour: syllable nuclei per second of phonation.
 
-After N. H. de Jong and T. Wempe, "Praat script to detect syllable nuclei and measure speech rate automatically",
-Behavior Research Methods 41(2), 2009: a nucleus is a voiced peak of intensity within 25 dB of the loudest, with a dip of
-more than 2 dB before the next peak.
+After N. H. de Jong and T. Wempe, "Praat script to detect syllable nuclei and measure speech rate
+automatically", Behavior Research Methods 41(2), 2009: a nucleus is a voiced peak of intensity within 25 dB of
+the loudest, with a dip of more than 2 dB before the next peak.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from models.encoders.periodicity import Floats, Ints
+
 Flags = NDArray[np.bool_]
 
 SILENCE_DB = -25.0  # relative to the 99 % quantile of the intensity
 DIP_DB = 2.0
 SHORTEST_PAUSE = 0.3  # s
 SHORTEST_SOUND = 0.1  # s
+QUIET_SHARE = 0.05
+ABOVE_NOISE_DB = 4.0
+LEAST_SNR_DB = -12.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A stretch that is sounding (``loud``) or silent, in seconds."""
+
+    loud: bool
+    start: float
+    end: float
 
 
 def articulation_rate(level_db: Floats, times: Floats, voiced: Flags, duration: float) -> float | None:
     """Nuclei per second of phonation; None where no nucleus is found.
 
-    ``level_db`` ``[F]`` is the intensity at ``times`` (seconds), ``voiced`` says whether there is a pitch there,
-    ``duration`` is that of the utterance in seconds.
+    Args:
+        level_db: Intensity ``[F]``, at least one frame.
+        times: Its times ``[F]`` in seconds, from the start of the sound.
+        voiced: Whether there is a pitch at each of them ``[F]``.
+        duration: Of the whole sound, in seconds.
     """
     threshold = max(float(np.quantile(level_db, 0.99)) + SILENCE_DB, float(level_db.min()))
-    sounding, phonation = sounding_frames(level_db >= threshold, times, duration)
     peaks = nuclei(level_db, threshold)
-    count = int((voiced[peaks] & sounding[peaks]).sum())
+    peaks = peaks[voiced[peaks]]
+    runs = [run for run in sounding(level_db >= threshold, times, duration) if run.loud]
+    count = sum(int(((times[peaks] >= run.start) & (times[peaks] < run.end)).sum()) for run in runs)
+    phonation = sum(run.end - run.start for run in runs)
     return count / phonation if count and phonation > 0 else None
 
 
-def nuclei(level_db: Floats, threshold: float) -> NDArray[np.int64]:
-    """Frames of the peaks above ``threshold`` (dB) that are followed by a dip; the last peak has none to follow."""
-    inner = (level_db[1:-1] > level_db[:-2]) & (level_db[1:-1] >= level_db[2:])
-    peaks = np.flatnonzero(inner) + 1
+def nuclei(level_db: Floats, threshold: float) -> Ints:
+    """Frames of the peaks above ``threshold`` (dB) that a dip follows, before another peak."""
+    peaks = np.flatnonzero((level_db[1:-1] > level_db[:-2]) & (level_db[1:-1] >= level_db[2:])) + 1
     peaks = peaks[level_db[peaks] > threshold]
     if len(peaks) < 2:
         return np.zeros(0, dtype=np.int64)
@@ -43,35 +62,38 @@ def nuclei(level_db: Floats, threshold: float) -> NDArray[np.int64]:
     return np.asarray(peaks[:-1][level_db[peaks[:-1]] - dips > DIP_DB])
 
 
-def sounding_frames(loud: Flags, times: Floats, duration: float) -> tuple[Flags, float]:
-    """Which frames lie in sounding stretches, and how many seconds these last.
+def speech(level_db: Floats, times: Floats, duration: float) -> tuple[float, float] | None:
+    """Where speech begins and ends, in seconds, by its level; None where nothing sounds for 0.1 s.
 
-    Pauses under 0.3 s are filled, then sounds under 0.1 s are dropped.
+    As for syllables, what lies within 25 dB of the loudest sounds; where the background is louder than that,
+    what stands out of it (its level is that of the quietest frames), down to 12 dB below the loudest.
+    """
+    loudest, quietest = float(np.quantile(level_db, 0.99)), float(np.quantile(level_db, QUIET_SHARE))
+    threshold = min(max(loudest + SILENCE_DB, quietest + ABOVE_NOISE_DB), loudest + LEAST_SNR_DB)
+    runs = [run for run in sounding(level_db >= threshold, times, duration) if run.loud]
+    return (runs[0].start, runs[-1].end) if runs else None
+
+
+def sounding(loud: Flags, times: Floats, duration: float) -> list[Run]:
+    """The sound from 0 to ``duration`` seconds as alternating runs, from the frames that are ``loud``.
+
+    Pauses under 0.3 s count as sound, and then sounds under 0.1 s as silence.
     """
     edges = np.flatnonzero(np.diff(loud)) + 1
-    bounds = np.concatenate(([0.0], 0.5 * (times[edges - 1] + times[edges]), [duration]))
-    runs = [
-        (bool(loud[first]), start, end)
-        for first, start, end in zip([0, *edges], bounds[:-1], bounds[1:], strict=True)
-    ]
-    runs = _without_short(runs, False, SHORTEST_PAUSE)
-    runs = _without_short(runs, True, SHORTEST_SOUND)
-    sounding = np.zeros(len(times), dtype=np.bool_)
-    for loud_run, start, end in runs:
-        sounding[(times >= start) & (times < end)] = loud_run
-    return sounding, float(sum(end - start for loud_run, start, end in runs if loud_run))
+    bounds = [0.0, *(0.5 * (times[edges - 1] + times[edges])).tolist(), duration]
+    labels = [bool(loud[first]) for first in (0, *edges)]
+    runs = [Run(*each) for each in zip(labels, bounds[:-1], bounds[1:], strict=True)]
+    return _without_short(_without_short(runs, False, SHORTEST_PAUSE), True, SHORTEST_SOUND)
 
 
-def _without_short(
-    runs: list[tuple[bool, float, float]], kind: bool, shortest: float
-) -> list[tuple[bool, float, float]]:
-    """``runs`` with those of ``kind`` shorter than ``shortest`` turned into the other kind, and neighbours joined."""
-    joined: list[tuple[bool, float, float]] = []
-    for label, start, end in runs:
-        if label == kind and end - start < shortest and len(runs) > 1:
-            label = not kind
-        if joined and joined[-1][0] == label:
-            joined[-1] = (label, joined[-1][1], end)
+def _without_short(runs: list[Run], loud: bool, shortest: float) -> list[Run]:
+    """``runs`` with those of one kind that are too short turned into the other, and neighbours joined."""
+    joined: list[Run] = []
+    for run in runs:
+        short = run.loud == loud and run.end - run.start < shortest and len(runs) > 1
+        label = run.loud != short
+        if joined and joined[-1].loud == label:
+            joined[-1] = Run(label, joined[-1].start, run.end)
         else:
-            joined.append((label, start, end))
+            joined.append(Run(label, run.start, run.end))
     return joined
