@@ -99,6 +99,10 @@ def _download(file: File, part: Path, have: int, report: Report) -> None:
                 out.write(piece)
                 done += len(piece)
                 report(file.name, done, file.size)
+    if done < file.size:
+        raise StreamerError(
+            f"{file.url}: broke off after {done} of {file.size} bytes; try again, it goes on from there"
+        )
 
 
 def _open(request: urllib.request.Request) -> Any:

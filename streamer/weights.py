@@ -154,14 +154,21 @@ def verify(name: str) -> str:
     shipped = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
     if name in shipped:
         return _verify_shipped(shipped[name])
-    known = _known(name)
+    known = KNOWN.get(name)
     path = find(name)
+    if known is None and path is not None:
+        return _checked(name, path, None)
+    known = _known(name)
     if path is None:
         expected = folder() / (known.file.name if known.file else name)
         lacking = f" (without {', '.join(missing(expected))})" if expected.is_dir() else ""
         raise StreamerError(f"{name}: not in {folder()}{lacking}; lmam models pull {name}")
+    return _checked(name, path, known.file)
+
+
+def _checked(name: str, path: Path, file: File | None) -> str:
     try:
-        return _verify_file(path, known.file) if known.file else _verify_directory(path)
+        return _verify_file(path, file) if file else _verify_directory(path)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise StreamerError(f"{path}: damaged ({error}); lmam models pull {name}") from error
 
@@ -213,7 +220,7 @@ def _shipped() -> Iterator[Weight]:
             continue
         licences = meta.get("data_licences", "?")
         yield Weight(
-            str(meta.get("name", path.stem)),
+            path.stem,
             str(meta.get("kind", "?")),
             path,
             size,
@@ -228,6 +235,11 @@ def _pulled() -> Iterator[Weight]:
     for known in KNOWN.values():
         path = find(known.name)
         yield Weight(known.name, known.kind, path, known.megabytes, known.licence, "yes")
+    here = folder()
+    for path in sorted(here.iterdir()) if here.is_dir() else ():
+        if path.name not in KNOWN and path.suffix != ".part" and path.is_dir() and not missing(path):
+            size = sum(f.stat().st_size for f in path.iterdir() if f.is_file()) / 1e6
+            yield Weight(path.name, "speech recogniser", path, size, "?", "?", version="put there by hand")
 
 
 def _verify_shipped(path: Path) -> str:
