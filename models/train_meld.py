@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -109,8 +110,6 @@ class Corpus:
     def read(cls, data: Path, measures: tuple[str, ...], *, no_context: bool = False) -> Corpus:
         """MELD below ``data``; with ``no_context`` every utterance is a conversation of its own."""
         raw = {s: meld.load(data, s, measures) for s in ("train", "dev", "test")}
-        import numpy as np
-
         prior = fit_prior(np.concatenate([c.audio_NA for c in raw["train"]]), measures)
         splits = {s: batches.examples(c, prior) for s, c in raw.items()}
         if no_context:

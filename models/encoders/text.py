@@ -142,12 +142,14 @@ class TextEncoder:
         """
         path = path or WEIGHTS / "text.safetensors"
         stored = checkpoint.load(path, KIND)
-        net = MiniLM(Config(**stored.config), dropout=0.0)
         try:
-            net.load_state_dict(stored.tensors)
-        except RuntimeError as error:
+            with torch.device("meta"):  # no time for random weights that are replaced at once
+                net = MiniLM(Config(**stored.config), dropout=0.0)
+            net.load_state_dict(stored.tensors, assign=True)
+        except (RuntimeError, TypeError) as error:
             raise CheckpointError(f"{path}: does not fit its own config ({error})") from error
-        return cls(net.to(device).eval(), read_tokenizer(path.with_suffix(".tokenizer.json")), stored.meta)
+        net.to(device).eval().requires_grad_(False)
+        return cls(net, read_tokenizer(path.with_suffix(".tokenizer.json")), stored.meta)
 
     @property
     def dim(self) -> int:

@@ -115,3 +115,14 @@ def test_what_ships_is_small_and_tells_moods_apart() -> None:
     texts = ["I am so happy, this is wonderful!", "Oh that is great, I love it!", "I hate you, get out!"]
     a, b, c = torch.nn.functional.normalize(TextEncoder.load(path).encode(texts, [0, 0, 0]), dim=1)
     assert a @ b > a @ c
+
+
+def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
+    """A header that does not fit its tensors: CheckpointError names the file."""
+    from models import checkpoint
+
+    encoder, path = small_encoder(), tmp_path / "text.safetensors"
+    facts = {"kind": "text-encoder", "config": {"layers": 3, "dim": 16, "heads": 2}}
+    checkpoint.save(path, encoder.net.state_dict(), facts)
+    with pytest.raises(CheckpointError, match=r"text\.safetensors: does not fit"):
+        TextEncoder.load(path)
