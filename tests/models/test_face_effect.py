@@ -21,6 +21,7 @@ from models.train_fusion import digest
 from tests.data import shared_data
 
 COUNT = 60
+SHOWN = ("joy", "anger", "neutral")
 
 
 def shipped(name: str) -> None:
@@ -42,10 +43,14 @@ def words() -> Tensor:
     return TextEncoder.load().encode(first, [0] * COUNT)
 
 
-def faces_of(label: str) -> Tensor:
-    """Embeddings of the first FER+ test faces that most people called ``label``."""
+@pytest.fixture(scope="module")
+def faces() -> dict[str, Tensor]:
+    """Embeddings of the first FER+ test faces that most people gave each label."""
+    shipped("face")
     images_NHW, labels_N = crops(shared_data(), "test")
-    return FaceNet.load().embed(images_NHW[labels_N == meld.LABELS.index(label)][:COUNT])[0]
+    net = FaceNet.load()
+    chosen = {name: images_NHW[labels_N == meld.LABELS.index(name)][:COUNT] for name in SHOWN}
+    return {name: net.embed(crop_NHW)[0] for name, crop_NHW in chosen.items()}
 
 
 @torch.inference_mode()
@@ -61,20 +66,21 @@ def mean_probability(
     return float(probabilities(logits_BC, fusion.temperature)[:, fusion.labels.index(label)].mean())
 
 
-@pytest.mark.parametrize("label", ["joy", "anger", "neutral"])
-def test_a_face_raises_its_label_over_words_alone(fusion: Fusion, words: Tensor, label: str) -> None:
+@pytest.mark.parametrize("label", SHOWN)
+def test_a_face_raises_its_label_over_words_alone(
+    fusion: Fusion, words: Tensor, faces: dict[str, Tensor], label: str
+) -> None:
     """The mean probability of joy, anger or neutral rises when a face that shows it joins the words."""
-    face_BV = faces_of(label)
-    without = mean_probability(fusion, label, words, face_BV, (True, False, False))
-    assert mean_probability(fusion, label, words, face_BV, (True, False, True)) > without + 0.02
+    without = mean_probability(fusion, label, words, faces[label], (True, False, False))
+    assert mean_probability(fusion, label, words, faces[label], (True, False, True)) > without + 0.02
 
 
-@pytest.mark.parametrize("label", ["joy", "anger", "neutral"])
-def test_a_face_alone_is_read(fusion: Fusion, words: Tensor, label: str) -> None:
+@pytest.mark.parametrize("label", SHOWN)
+def test_a_face_alone_is_read(fusion: Fusion, words: Tensor, faces: dict[str, Tensor], label: str) -> None:
     """Without words and voice, a face of a label has it likelier than faces of the other labels have."""
-    own = mean_probability(fusion, label, words, faces_of(label), (False, False, True))
-    for other in {"joy", "anger", "neutral"} - {label}:
-        assert own > mean_probability(fusion, label, words, faces_of(other), (False, False, True)) + 0.1
+    own = mean_probability(fusion, label, words, faces[label], (False, False, True))
+    for other in set(SHOWN) - {label}:
+        assert own > mean_probability(fusion, label, words, faces[other], (False, False, True)) + 0.1
 
 
 def test_the_files_belong_together(fusion: Fusion) -> None:
