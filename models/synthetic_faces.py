@@ -83,5 +83,5 @@ def faces(data: Path, split: str, net: FaceNet) -> Faces:
         ValueError: no such split, or the file is absent.
     """
     images_NHW, labels_N = crops(data, split)
-    rows_NE = torch.cat([net.embed(part)[0] for part in images_NHW.split(256)]).clone()
+    rows_NE = torch.cat([net.embed(part)[0] for part in torch.split(images_NHW, 256)]).clone()
     return Faces(tuple(rows_NE[labels_N == i] for i in range(len(LABELS))))
