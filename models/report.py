@@ -28,6 +28,7 @@ and 1. Seeds differ by up to a point: where two rows are less than one point of 
 
 "Noisy" text is lower-cased, unpunctuated, with 30 % word errors (60 % substitutions by words spelt alike,
 25 % deletions, 15 % insertions), which is about what the embedded recogniser gives on read speech.
+Always answering "neutral" scores 31.3 weighted F1 and 48.1 accuracy.
 """
 
 FULL = """
@@ -137,9 +138,9 @@ def report(rows: Sequence[Row]) -> str:
         ("tuned features, words only, noisy text", pick(rows, features, "text-only", "test_noisy")),
         ("tuned features, no context, noisy text", pick(rows, features, "no-context", "test_noisy")),
     ]
-    parts = [HEAD, FULL, "\n", table(full)]
+    parts = [HEAD, FULL, "\n", table(full), ties(full[:3])]
     if shipped:
-        parts += [FUSION, "\n", table(subsets), _shipped(rows)]
+        parts += [FUSION, "\n", table(subsets), ties(subsets[:3]), _shipped(rows)]
     parts += [CONTROLS, "\n", table([*controls, *noisy]), ties(controls)]
     return "".join(parts)
 
