@@ -231,18 +231,31 @@ def _pocketsphinx() -> Check:
 
 
 def _weights(stem: str, kind: str) -> Check:
+    """Whether the file is there and what it says it is; the fusion must fit the encoders beside it."""
     name, path = f"weights: {stem}", WEIGHTS / f"{stem}.safetensors"
     try:
         meta = read_meta(path)
     except CheckpointError as error:
         return Check(name, "fail", str(error), REINSTALL)
+    if meta.get("kind") != kind:
+        detail = f"{path}: holds weights of kind {meta.get('kind')!r}, expected {kind!r}"
+        return Check(name, "fail", detail, REINSTALL)
     detail = (
-        f"{meta.get('name', path.stem)} {meta.get('version', '?')}, {path.stat().st_size / 1e6:.1f} MB,"
+        f"{meta.get('name', stem)} {meta.get('version', '?')}, {path.stat().st_size / 1e6:.1f} MB,"
         f" commercial use: {meta.get('commercial_use', 'unclear')}"
     )
-    if meta.get("kind") != kind:
-        return Check(name, "fail", f"{path}: holds weights of kind {meta.get('kind')!r}", REINSTALL)
+    strangers = [other for other, mark in meta.get("encoders", {}).items() if not _is(other, mark)]
+    if strangers:
+        detail += f"; it was trained with other weights than these for: {', '.join(strangers)}"
+        return Check(name, "warn", detail, REINSTALL)
     return Check(name, "ok", detail)
+
+
+def _is(stem: str, mark: str) -> bool:
+    from models.train_fusion import digest
+
+    path = WEIGHTS / f"{stem}.safetensors"
+    return not path.exists() or digest(path) == mark
 
 
 def _state(folder: Path) -> Check:

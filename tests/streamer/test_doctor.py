@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from models import checkpoint
+from models.train_fusion import digest
 from streamer import doctor
 from streamer.doctor import Check, checks, passed, render, to_json
 from streamer.errors import CaptureError
@@ -90,6 +91,21 @@ def test_weights_that_are_missing_truncated_or_of_another_kind_fail(
     check = doctor._weights("face", "face")
     assert "truncated" in check.detail
     assert (check.status, check.advice) == ("fail", doctor.REINSTALL)
+
+
+def test_a_fusion_that_was_trained_with_other_encoders_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(doctor, "WEIGHTS", tmp_path)
+    checkpoint.save(tmp_path / "face.safetensors", {"w": torch.ones(2)}, {"kind": "face", "config": {}})
+    for mark, status in ((digest(tmp_path / "face.safetensors"), "ok"), ("another", "warn")):
+        facts = {"kind": "fusion", "config": {}, "encoders": {"face": mark}}
+        checkpoint.save(tmp_path / "fusion.safetensors", {"w": torch.ones(2)}, facts)
+        check = doctor._weights("fusion", "fusion")
+        assert check.status == status
+        assert ("other weights" in check.detail) == (status == "warn")
 
 
 def test_a_state_folder_that_cannot_be_written_fails(tmp_path: Path) -> None:
