@@ -5,6 +5,7 @@ The conversation's context is one value, replaced by finals and left alone by pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -44,10 +45,12 @@ class LmamFusion:
 
     def __init__(self, model: Fusion, prefix: str, first_sequence: int = 1) -> None:
         self._model, self._prefix, self._sequence = model, prefix, first_sequence
-        self._fresh = True
+        self._fresh, self._purged = True, -math.inf
         self._memory = self._empty()
 
     def push(self, features: Features) -> Iterator[Estimate]:
+        if features.utterance.span.end <= self._purged:
+            return
         if self._fresh:
             self._memory, self._fresh = self._empty(), False
         probs, weights, memory = self._step(features)
@@ -80,9 +83,9 @@ class LmamFusion:
     def flush(self) -> Iterator[Estimate]:
         return iter(())
 
-    def forget(self) -> None:
-        """Drop the context before the next utterance; safe from another thread."""
-        self._fresh = True
+    def forget(self, before: float) -> None:
+        """Drop the context, and unseen what was said by ``before``; safe from another thread."""
+        self._fresh, self._purged = True, before
 
     def _empty(self) -> Memory:
         return Memory(self._model.net.init_state(1), Running(self._model.prior))

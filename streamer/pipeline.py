@@ -43,8 +43,8 @@ class Transcriber(Stage[Utterance, Utterance], Protocol):
 
 
 class Fusion(Stage[Features, Estimate], Protocol):
-    def forget(self) -> None:
-        """Drop the context of the conversation before the next utterance (purge)."""
+    def forget(self, before: float) -> None:
+        """Drop the context of the conversation, and unseen any utterance that ends by ``before`` (purge)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +79,7 @@ class Tracks:
         self._audio, self._video, self._events, self._clock = audio, video, events, clock
         self._age: dict[str, float] = {}  # how long after its stream time an item arrives, smoothed
         self.paused = False
+        self.latest = 0.0  # stream time up to which anything was captured
 
     async def send(self, item: AudioChunk | VideoFrame) -> None:
         if self._note(item):
@@ -103,6 +104,7 @@ class Tracks:
         audio = isinstance(item, AudioChunk)
         end = item.span.end if isinstance(item, AudioChunk) else item.time
         track, age = "audio" if audio else "video", self._clock.now() - end
+        self.latest = max(self.latest, end)
         self._age[track] = age + 0.9 * (self._age.get(track, age) - age)
         return not self.paused
 
@@ -170,7 +172,7 @@ async def run(
         try:
             await sink.run(outlet, clock)
         except StreamerError as error:  # the other sinks go on, and this one's queue must not fill up
-            failed(type(sink).__name__, error)
+            failed("sink", error)
             async for _ in outlet:
                 pass
 
@@ -208,7 +210,7 @@ async def run(
 
     async def purge() -> str:
         await tracks.cut()
-        p.fusion.forget()
+        p.fusion.forget(tracks.latest)
         await tell("purged")
         return f"purged {context.session.conversation}"
 

@@ -18,6 +18,7 @@ from .payloads import (
 )
 from .types import Estimate, Reading
 
+DELIVERY = frozenset({"mqtt", "sink"})  # origins of notices about what goes out
 DIGITS = 6  # of every number that is computed: enough to compare, few enough to read
 
 
@@ -58,9 +59,7 @@ class Publisher:
             ),
             text=e.text if words else None,
             language=e.language if words else None,
-            context=ContextV1(
-                turns=e.turns, degraded=[f"{k}: {v}" for k, v in sorted(self._notices.all().items())]
-            ),
+            context=ContextV1(turns=e.turns, degraded=self._degraded()),
             latency=LatencyV1(
                 endpoint=round(max(0.0, u.segment.noticed - u.span.end), DIGITS) if u.segment else None,
                 transcribe=round(u.timings.get("transcribe", 0.0), DIGITS),
@@ -70,6 +69,11 @@ class Publisher:
             ),
             model=self._model(),
         )
+
+    def _degraded(self) -> list[str]:
+        """What is wrong with what goes in; trouble with delivery does not make an estimate worse."""
+        wrong = sorted(self._notices.all().items())
+        return [f"{origin}: {message}" for origin, message in wrong if origin not in DELIVERY]
 
 
 def _emotion(e: Estimate) -> EmotionV1:

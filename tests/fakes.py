@@ -158,7 +158,7 @@ class FakeFusion:
     def flush(self) -> Iterator[Estimate]:
         return iter(())
 
-    def forget(self) -> None:
+    def forget(self, before: float) -> None:
         self.forgotten += 1
 
 

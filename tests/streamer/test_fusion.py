@@ -1,0 +1,119 @@
+"""The fusion stage: context is replaced by finals, left alone by partials, dropped by a purge.
+
+The network here has random weights: what is tested is what is done with it, not what it knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.fusion_weights import Fusion
+from models.hosts.gru import Config, GruLmam
+from models.normalise import Prior
+from streamer.fusion import LmamFusion
+from streamer.stage import run_inline
+from streamer.types import AudioChunk, Estimate, FaceSample, Features, Segment, Span, Speaker, Utterance
+
+LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
+
+
+@pytest.fixture(scope="module")
+def model() -> Fusion:
+    torch.manual_seed(0)
+    net = GruLmam(Config(audio=2, text=384, visual=64)).eval()
+    return Fusion(net, LABELS, 1.5, Prior(("avg_pitch", "pitch_std"), (5.0, 3.0), (0.4, 0.5)), {"name": "t"})
+
+
+def turn(
+    start: float,
+    *,
+    final: bool = True,
+    revision: int = 0,
+    text: bool = True,
+    voice: bool = True,
+    face: bool = False,
+    seed: int | None = None,
+) -> Features:
+    made = torch.Generator().manual_seed(round(start * 10) if seed is None else seed)
+    segment = Segment(AudioChunk(np.zeros(8000, np.float32), start), final=final, revision=revision)
+    u = Utterance(segment.span, segment, (), Speaker("s0"))
+    return Features(
+        u,
+        0,
+        torch.randn(384, generator=made) if text else None,
+        (200.0 + 10 * start, 30.0) if voice else None,
+        torch.randn(64, generator=made).numpy() if face else None,
+        (0.9, 0.8, 0.7),
+    )
+
+
+def probs(estimates: list[Estimate]) -> np.ndarray:
+    return np.array([e.probs for e in estimates])
+
+
+def test_probabilities_sum_to_one_and_finals_are_numbered_from_the_first(model: Fusion) -> None:
+    out = run_inline(
+        LmamFusion(model, "c-7", 7), [turn(0), turn(1, final=False), turn(1, revision=1), turn(2)]
+    )
+    assert probs(out).sum(1) == pytest.approx(1)
+    assert [e.sequence for e in out] == [7, None, 8, 9]
+    assert [e.turns for e in out] == [0, 1, 1, 2]
+
+
+def test_a_partial_shares_the_finals_id_and_leaves_no_trace(model: Fusion) -> None:
+    partials = [turn(1, final=False, seed=5), turn(1, final=False, revision=1, seed=6)]
+    with_partials = run_inline(LmamFusion(model, "c"), [turn(0), *partials, turn(1, revision=2), turn(2)])
+    without = run_inline(LmamFusion(model, "c"), [turn(0), turn(1, revision=2), turn(2)])
+    assert len({e.id for e in with_partials[1:4]}) == 1
+    assert [e.revision for e in with_partials[1:4]] == [0, 1, 2]
+    finals = [e for e in with_partials if e.final]
+    np.testing.assert_array_equal(probs(finals), probs(without))
+
+
+def test_what_came_before_matters(model: Fusion) -> None:
+    alone = run_inline(LmamFusion(model, "c"), [turn(3)])
+    later = run_inline(LmamFusion(model, "c"), [turn(0), turn(1), turn(3)])
+    assert np.abs(probs(alone)[0] - probs(later)[2]).max() > 1e-4
+
+
+def test_any_modality_may_be_missing_and_takes_no_weight_then(model: Fusion) -> None:
+    for text, voice, face in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1), (0, 0, 0)):
+        (e,) = run_inline(
+            LmamFusion(model, "c"), [turn(0, text=bool(text), voice=bool(voice), face=bool(face))]
+        )
+        assert np.isfinite(e.probs).all()
+        assert [r.present for r in e.readings] == [bool(text), bool(voice), bool(face)]
+        assert sum(r.weight for r in e.readings) == pytest.approx(
+            1.0 if text + voice + face else 0.0, abs=1e-5
+        )
+        assert all(r.present or (r.weight, r.quality) == (0, 0) for r in e.readings)
+
+
+def test_a_purge_drops_the_context_and_what_was_said_before_it(model: Fusion) -> None:
+    stage = LmamFusion(model, "c")
+    list(stage.push(turn(0)))
+    list(stage.push(turn(1)))
+    stage.forget(before=3.0)
+    assert list(stage.push(turn(2))) == []
+    (after,) = stage.push(turn(4))
+    (fresh,) = run_inline(LmamFusion(model, "c"), [turn(4)])
+    assert after.probs == fresh.probs
+    assert after.turns == 0
+    assert after.sequence == 3
+
+
+def test_a_silent_face_and_a_channel_have_ids_of_their_own(model: Fusion) -> None:
+    face = FaceSample(0.5, 0, (0, 0, 9, 9), 1.0, np.ones(64, np.float32))
+    silent = Utterance(Span(0, 2), None, (face,), Speaker("unheard"))
+    seen = Features(silent, 0, None, None, np.ones(64, np.float32), (0, 0, 1))
+    heard = turn(0)
+    other = replace(
+        heard,
+        utterance=replace(heard.utterance, segment=Segment(AudioChunk(np.zeros(9, np.float32), 0.0, 1))),
+    )
+    out = run_inline(LmamFusion(model, "c"), [seen, heard, other])
+    assert len({e.id for e in out}) == 3
