@@ -48,7 +48,7 @@ def test_a_workplace_with_an_exemption_is_accepted(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere.toml: no such"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such"):
         load(tmp_path / "nowhere.toml")
 
 
