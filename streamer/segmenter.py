@@ -8,8 +8,8 @@ End of speech. After speech, the segmenter waits for ``end_silence`` seconds of 
     end_silence = max_silence - (max_silence - min_silence) * length * fall
 
 ``length`` rises from 0 to 1 while the utterance's speech grows from 0.5 s to 3 s; ``fall`` rises from 0 to 1
-while its last 0.3 s of speech are 0 dB to 6 dB softer than all its speech. So a short utterance, or one that
-stops while the voice is still up (a pause within a phrase), is given more time.
+while its last 0.2 s of speech are 2 dB to 8 dB softer than all its speech. So a short utterance, or one that
+stops while the voice is still up (a pause within a phrase), is given more time (measured in docs/speech.md).
 
 Quality. ``quality = snr * (1 - clip)``: ``snr`` is the ratio of speech to noise power, 0 at 0 dB and 1 at
 20 dB; the noise is the running mean power of blocks without speech (or the softest tenth of the segment
@@ -36,7 +36,7 @@ BLOCK = 512
 TOLERANCE = 0.005  # seconds by which a chunk may miss the end of the one before without being a gap
 LOST = 5.0  # a channel this many seconds behind the leading one no longer holds back the progress
 NOISE_BLOCKS = 60  # about 2 s: memory of the noise floor
-LAST_BLOCKS = 9  # about 0.3 s: the end of speech whose level is compared
+LAST_BLOCKS = 6  # about 0.2 s: the end of speech whose level is compared
 FULL_SCALE = 0.985
 DIGITAL_SILENCE = 1e-9  # power below the rounding of 16 bits
 
@@ -292,7 +292,7 @@ class _Ear:
         if length == 0.0:
             return c.max_silence
         powers = [b.power for b in self._held if b.speech]
-        fall = _ramp(_decibel(float(np.mean(powers)), float(np.mean(powers[-LAST_BLOCKS:]))), 0.0, 6.0)
+        fall = _ramp(_decibel(float(np.mean(powers)), float(np.mean(powers[-LAST_BLOCKS:]))), 2.0, 8.0)
         return c.max_silence - (c.max_silence - c.min_silence) * length * fall
 
     def _finish(self) -> Iterator[Segment]:

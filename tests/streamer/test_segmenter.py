@@ -108,7 +108,7 @@ def test_a_short_utterance_is_given_the_longest_silence() -> None:
 
 
 def test_a_long_utterance_whose_voice_falls_ends_sooner() -> None:
-    falling = np.concatenate([noise("#" * 16, level=0.6), noise("##", level=0.15), noise("....")])
+    falling = np.concatenate([noise("#" * 16, level=0.6), noise("##", level=0.14), noise("....")])
     steady = noise("#" * 18 + "....")
     (fell,), (held,) = run(chunks(falling, 512)), run(chunks(steady, 512))
     ended = 18 * CHAR
