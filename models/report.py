@@ -55,8 +55,8 @@ pairing): they show that the branch works and are **not a result on MELD**.
 CONTROLS = """
 ## Controls
 
-*Frozen encoder*: MiniLM as published, only the conversation model is trained (`python -m models.train meld
---frozen ...`). The rows of *tuned features* keep the fine-tuned encoder of each seed fixed and train the
+*Frozen encoder*: MiniLM as published, only the conversation model is trained, on gold words
+(`python -m models.train meld --frozen ...`). The rows of *tuned features* keep the fine-tuned encoder of each seed fixed and train the
 conversation model from nothing on its features (`python -m models.train fusion --controls ...`): with the
 voice, without it, and with every utterance by itself (no past at all). They answer what voice and context
 add *given these features*, which were tuned with both; an encoder tuned without context might do better
