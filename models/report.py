@@ -56,11 +56,11 @@ CONTROLS = """
 ## Controls
 
 *Frozen encoder*: MiniLM as published, only the conversation model is trained, on gold words
-(`python -m models.train meld --frozen ...`). The rows of *tuned features* keep the fine-tuned encoder of each seed fixed and train the
-conversation model from nothing on its features (`python -m models.train fusion --controls ...`): with the
-voice, without it, and with every utterance by itself (no past at all). They answer what voice and context
-add *given these features*, which were tuned with both; an encoder tuned without context might do better
-alone.
+(`python -m models.train meld --frozen ...`). The rows of *tuned features* keep the fine-tuned encoder of each
+seed fixed and train the conversation model from nothing on its features
+(`python -m models.train fusion --controls text+voice text-only no-context ...`): with the voice, without it,
+and with every utterance by itself (no past at all). They answer what voice and context add *given these
+features*, which were tuned with both; an encoder tuned without context might do better alone.
 """
 
 

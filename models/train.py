@@ -19,6 +19,7 @@ from models.checkpoint import WEIGHTS, CheckpointError
 from models.encoders.text import pretrained
 from models.train_meld import Corpus, Features, Setup, Trainer, Variant
 
+CONTROLS = ("text+voice", "text-only", "no-context")
 ROOT = Path(__file__).parent.parent
 log = logging.getLogger("models.train")
 
@@ -51,7 +52,11 @@ def parser() -> argparse.ArgumentParser:
         "--cache", type=Path, default=ROOT / "runs" / "features", help="where features are kept"
     )
     fusion.add_argument(
-        "--controls", action="store_true", help="instead: fusions from nothing on the same frozen features"
+        "--controls",
+        nargs="+",
+        choices=CONTROLS,
+        default=(),
+        help="instead: train these from nothing on the same frozen features",
     )
     for command, threads in ((meld, 2), (fusion, 1)):
         command.add_argument(
@@ -111,7 +116,9 @@ def train_fusion(args: argparse.Namespace) -> None:
         data = stage.banks(TextEncoder.load(folder / "text.safetensors"), corpus, args.cache)
         start = stage.first_stage(folder / "fusion.pt", setup)
         if args.controls:
-            for name, figures in stage.controls(setup, data, start, recipe=recipe, seed=seed):
+            for name, figures in stage.controls(
+                setup, data, start, names=args.controls, recipe=recipe, seed=seed
+            ):
                 keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)
             continue
         trained = stage.fuse(start, data, seen, recipe=recipe, seed=seed, say=lambda s: log.info("%s", s))

@@ -348,19 +348,19 @@ def without_context(of: Bank) -> Bank:
 
 
 def controls(
-    setup: Setup, data: dict[str, Bank], start: GruLmam, *, recipe: Recipe, seed: int
+    setup: Setup, data: dict[str, Bank], start: GruLmam, *, names: Sequence[str], recipe: Recipe, seed: int
 ) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
-    """Name and scores of each control on these features."""
+    """Name and scores of each of ``names`` (text+voice, text-only, no-context) on these features."""
 
     def make() -> GruLmam:
         return GruLmam(Config(**setup.net, audio=len(setup.measures)))
 
-    options: dict[str, Any] = {"recipe": recipe, "seed": seed}
-    alone = {s: without_context(b) for s, b in data.items()}
-    yield "text+voice", control(make, data, start, text_only=False, **options)
-    yield "text-only", control(make, data, start, text_only=True, **options)
-    many = {**options, "recipe": replace(recipe, dialogues=10 * recipe.dialogues)}
-    yield "no-context", control(make, alone, start, text_only=False, **many)
+    for name in names:
+        alone = name == "no-context"
+        used = {s: without_context(b) for s, b in data.items()} if alone else data
+        size = recipe.dialogues * (10 if alone else 1)  # as many utterances in a batch
+        own = replace(recipe, dialogues=size)
+        yield name, control(make, used, start, text_only=name == "text-only", recipe=own, seed=seed)
 
 
 def first_stage(path: Path, setup: Setup) -> GruLmam:
