@@ -224,11 +224,18 @@ def _shipped() -> Iterator[Weight]:
             str(meta.get("kind", "?")),
             path,
             size,
-            ", ".join(map(str, licences)) if isinstance(licences, list | tuple) else str(licences),
+            _words(licences),
             str(meta.get("commercial_use", "?")),
             str(meta.get("version", "")),
             ships=True,
         )
+
+
+def _words(licences: object) -> str:
+    """``data: licence; data: licence`` of a header's mapping."""
+    if isinstance(licences, dict):
+        return "; ".join(f"{data}: {licence}" for data, licence in licences.items())
+    return ", ".join(map(str, licences)) if isinstance(licences, list | tuple) else str(licences)
 
 
 def _pulled() -> Iterator[Weight]:

@@ -14,13 +14,17 @@ from ..weights import folder, list_weights, pull, verify
 def show() -> None:
     """What ships, what was pulled and what can be pulled."""
     table = Table(box=None, pad_edge=False)
-    for title in ("name", "kind", "version", "MB", "here", "commercial use"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("licence", overflow="fold")
-    for w in list_weights():
-        here = w.problem or ("ships" if w.ships else "pulled" if w.path else "-")
-        table.add_row(w.name, w.kind, w.version, f"{w.megabytes:.1f}", here, w.commercial_use, w.licence)
+    for title in ("name", "kind", "version", "MB", "here", "commercial"):
+        table.add_column(title, no_wrap=True, justify="right" if title == "MB" else "left")
+    weights = list_weights()
+    for w in weights:
+        here = "damaged" if w.problem else "ships" if w.ships else "pulled" if w.path else "-"
+        table.add_row(w.name, w.kind, w.version, f"{w.megabytes:.1f}", here, w.commercial_use)
     Console().print(table)
+    typer.echo()
+    for w in weights:
+        if w.problem or w.path:
+            typer.echo(f"{w.name}: {w.problem or w.licence}")
     typer.echo(f"\nlmam models pull NAME puts weights into {folder()} (environment variable LMAM_WEIGHTS)")
 
 
