@@ -14,6 +14,7 @@ from rich.live import Live
 from ..channel import Channel
 from ..clock import Clock
 from ..context import Context
+from ..errors import PublishError
 from ..payloads import EstimateV1, Event, HealthV1, SessionV1
 from ..view import View
 
@@ -47,6 +48,16 @@ class ConsoleSink:
         self._partials = not self.plain if config.partials is None else config.partials
 
     async def run(self, inbox: Channel[Event], clock: Clock) -> None:
+        """Raises PublishError where the terminal was closed or the disk behind it is full."""
+        try:
+            await self._show(inbox)
+        except OSError as error:
+            _let_go(self._file)
+            raise PublishError(
+                f"console: nothing more can be shown ({error.strerror or error}); the other sinks go on"
+            ) from error
+
+    async def _show(self, inbox: Channel[Event]) -> None:
         writer = _Lines(self._file, self.view) if self.plain else _Screen(self._console, self.view)
         try:
             async for event in inbox:
@@ -103,11 +114,15 @@ class _Lines:
             self._file.flush()
         except BrokenPipeError:
             self._gone = True
-            if self._file is sys.stdout:  # or Python complains once more when it exits
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._file.fileno())
+            _let_go(self._file)
 
     def close(self) -> None:
         pass
+
+
+def _let_go(file: TextIO) -> None:
+    if file is sys.stdout:  # or Python complains once more when it exits
+        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())
 
 
 def _can_draw(console: Console) -> bool:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from streamer.channel import Channel
 from streamer.clock import ManualClock
 from streamer.context import Context, Session
+from streamer.errors import PublishError
 from streamer.payloads import Event
 from streamer.sinks.console import Config, ConsoleSink
 from tests.fakes import Inbox
@@ -148,6 +150,24 @@ async def test_a_reader_that_left_stops_the_lines_and_nothing_else() -> None:
     sink = await show(pipe, [estimate(n) for n in range(1, 5)])
     assert sink.view.count == 4
     assert pipe.writes == 1
+
+
+async def test_a_full_disk_behind_the_console_is_named() -> None:
+    class Full(Pipe):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(PublishError, match=r"console: .*No space left"):
+        await show(Full(), [estimate(1)])
+
+
+async def test_a_terminal_that_was_closed_is_named() -> None:
+    class Gone(Terminal):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(PublishError, match=r"console: .*Input/output error"):
+        await show(Gone(), [estimate(1)])
 
 
 def test_the_config_is_strict(tmp_path: Path) -> None:
