@@ -50,13 +50,13 @@ class Resumed:
 
 
 def resume(state_dir: Path, conversation: str, now: datetime | None = None) -> Resumed:
-    """Go on after the last final that an outbox accepted (or, without one, that a log holds).
+    """Go on after the last final that an outbox accepted or a log holds: a run may have had only one of them.
 
     Raises:
         PublishError: an outbox cannot be read.
     """
     known = [k for path in outboxes(state_dir) if (k := glance(path, conversation))]
-    known = known or [k for path in logs(state_dir, conversation) if (k := _logged(path, conversation))]
+    known += [k for path in logs(state_dir, conversation) if (k := _logged(path, conversation))]
     if not known:
         return Resumed()
     elapsed = ((now or datetime.now(UTC)) - min(k.started_at for k in known)).total_seconds()

@@ -218,3 +218,13 @@ async def test_a_running_process_keeps_its_outbox_and_that_is_said(tmp_path: Pat
         box.retain("c1", RETAINED)
         done = await purge(tmp_path, "c1")
     assert "in use by another process" in done.remaining[0]
+
+
+def test_a_run_that_only_logged_counts_beside_an_outbox(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        box.begin("c1", BEGAN, "demo")
+        box.append("c1", "utterance", b"x", sequence=3)
+    log = tmp_path / "a.jsonl"
+    write_log(log, 4, 5)
+    note_log(tmp_path, "c1", log)
+    assert resume(tmp_path, "c1", BEGAN + timedelta(seconds=60)).first_sequence == 6
