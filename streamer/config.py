@@ -21,6 +21,7 @@ Table = dict[str, Any]
 Purpose = Literal[
     "research", "personal", "robot", "medical", "safety", "demo", "other", "workplace", "education"
 ]
+SECRET = frozenset({"url", "password"})  # keys whose values may hold a password, never to be shown
 ENVIRONMENT = "LMAM__"  # LMAM__SEGMENTER__MAX_SPEECH=10 sets segmenter.max_speech
 
 
@@ -148,9 +149,12 @@ def _complaint(cls: type[BaseModel], error: Any, where: str) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         known = _fields_at(cls, error["loc"][:-1])
-        return f"{where}: unknown key {key!r}; known: {', '.join(known)}"
+        return f"{where}: unknown key {key!r}; known: {', '.join(known) or 'none'}"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {key}: {message} (got {error['input']!r})" if key else f"{where}: {message}"
+    if not key:
+        return f"{where}: {message}"
+    secret = error["loc"][-1] in SECRET or error["type"] == "value_error"  # the latter tells what it may
+    return f"{where}: {key}: {message}" + ("" if secret else f" (got {error['input']!r})")
 
 
 def _fields_at(cls: type[BaseModel], loc: Sequence[int | str]) -> list[str]:

@@ -120,3 +120,15 @@ def test_the_example_configurations_are_valid_and_declare_nothing_for_the_user(p
     ):
         for table in tables:
             plugin(package, table, path.name)
+
+
+@pytest.mark.parametrize("options", [{"url": "htp://user:hush@host"}, {"url": 7}, {"password": ["hush"]}])
+def test_what_may_hold_a_password_is_not_shown(options: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))) as error:
+        plugin("streamer.sinks", {"kind": "mqtt", **options}, "[[sink]] 0")
+    assert "hush" not in str(error.value)
+
+
+def test_a_kind_without_keys_says_so() -> None:
+    with pytest.raises(ConfigError, match="unknown key 'media'; known: none"):
+        plugin("streamer.transcribers", {"kind": "none", "media": "x"}, "[transcriber]")
