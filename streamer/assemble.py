@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.checkpoint import WEIGHTS, CheckpointError
 
-from .config import RunConfig, parse, plugin
+from .config import RunConfig, Table, parse, plugin
 from .context import Context
 from .errors import ConfigError, EncodeError
 from .join import Join
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from models.fusion_weights import Fusion
 
 FILES = frozenset({"media"})  # kinds of source that are no live capture
+BESIDE = frozenset({"auto", "sidecar"})  # kinds of transcriber that read a transcript beside a file
 
 
 def is_live(config: RunConfig) -> bool:
@@ -137,7 +138,8 @@ def build(
     session = context.session
     tracks = frozenset[str]().union(*(s.tracks for s in sources))
     vad = plugin("streamer.vad", config.vad, f"{where} [vad]").build(context)
-    transcriber = plugin("streamer.transcribers", config.transcriber, f"{where} [transcriber]").build(context)
+    words = plugin("streamer.transcribers", transcriber_table(config), f"{where} [transcriber]")
+    transcriber = words.build(context)
     face = plugin_face(FaceConfig, config, where)
     channels = max((getattr(s, "channels", 1) for s in sources), default=1)
     return Pipeline(
@@ -161,6 +163,15 @@ def build(
         sinks=sinks,
         model=model_info(networks, transcriber.name),
     )
+
+
+def transcriber_table(config: RunConfig) -> Table:
+    """Kinds that look for a transcript beside a file are told which file is read, unless the config says."""
+    table = dict(config.transcriber)
+    read = next((source.get("path") for source in config.source if source.get("kind") == "media"), None)
+    if read is not None and table.get("kind") in BESIDE and not {"media", "path"} & table.keys():
+        table["media"] = read
+    return table
 
 
 def plugin_face(cls: type[Any], config: RunConfig, where: str) -> Any:

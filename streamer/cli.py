@@ -85,7 +85,13 @@ def analyze(
     from .commands.common import write_json
 
     report = command.run(
-        media, out=out, pace=_pace(pace), mqtt=mqtt, purpose=purpose, settings=settings or []
+        media,
+        out=out,
+        pace=_pace(pace),
+        mqtt=mqtt,
+        purpose=purpose,
+        settings=settings or [],
+        json_file=json_file,
     )
     write_json(json_file, report)
 

@@ -11,6 +11,7 @@ import typer
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
 from ..conversations import file_conversation_id
+from ..errors import ConfigError
 from ..sources.decode import probe
 from ..telemetry import peak_memory_mb
 from .common import add_mqtt, execute, fail_if_missing
@@ -24,14 +25,20 @@ def run(
     mqtt: str | None,
     purpose: str,
     settings: Sequence[str],
+    json_file: Path | None = None,
 ) -> dict[str, Any]:
-    """Analyse ``media`` and return the figures of the run."""
+    """Analyse ``media`` and return the figures of the run.
+
+    Raises:
+        ConfigError: ``out`` or ``json_file`` would overwrite the recording or the transcript beside it.
+    """
     fail_if_missing(media, "media file")
+    for written in (out, json_file):
+        _spare(media, written)
     table: Table = {
         "purpose": purpose,
         "publish_text": True,
         "source": [{"kind": "media", "path": str(media), "pace": "fast" if pace is None else 1.0}],
-        "transcriber": {"kind": "auto", "media": str(media)},
         "sink": [{"kind": "console", "duration": probe(media).duration}],
     }
     if pace is None:
@@ -55,3 +62,11 @@ def run(
         "partials": report.tally.partials,
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+def _spare(media: Path, written: Path | None) -> None:
+    if written is None or not written.exists():
+        return
+    for read in (media, *(media.with_suffix(suffix) for suffix in (".vtt", ".srt"))):
+        if read.exists() and written.samefile(read):
+            raise ConfigError(f"{written}: is what is read and would be overwritten; write to another file")

@@ -79,7 +79,7 @@ def execute(
     report = asyncio.run(launch(pipeline, context, tally, lossless=lossless, speed=speed))
     if show:
         typer.echo("\n".join(summary(report)))
-    for failure in report.outcome.failures:
+    for failure in report.outcome.failures[1:]:  # the first is raised
         log.error("%s", failure)
     if report.outcome.failures:
         raise report.outcome.failures[0]

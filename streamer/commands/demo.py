@@ -25,7 +25,7 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
         "purpose": "demo",
         "publish_text": True,
         "source": [{"kind": "media", "path": str(SAMPLE), "pace": "fast" if pace is None else 1.0}],
-        "transcriber": {"kind": "auto"} if transcribe else {"kind": "sidecar", "media": str(SAMPLE)},
+        "transcriber": {"kind": "auto", "media": None} if transcribe else {"kind": "sidecar"},
         "sink": [
             {"kind": "console", "duration": probe(SAMPLE).duration},
             {"kind": "mqtt", "broker": "embedded", "port": 0},
