@@ -38,7 +38,7 @@ class Search:
     octave_cost: float = 0.01
     octave_jump_cost: float = 0.35
     change_cost: float = 0.14
-    candidates: int = 15
+    candidates: int = 10
 
     def unvoiced(self, relative_peak_F: Floats) -> Floats:
         """The strength of the unvoiced candidate, given each frame's peak relative to the loudest of all."""
@@ -204,13 +204,16 @@ class Path:
         self._score_FC: Floats = np.zeros((0, search.candidates))
         self._from_FC: Ints = np.zeros((0, search.candidates), dtype=np.int64)
 
+    def follow(self, found: Candidates, loudest: float) -> None:
+        """Go on through all frames ``found`` so far; ``loudest`` is the largest amplitude so far, above 0."""
+        self._walk(found, self._search.unvoiced(np.minimum(1.0, found.peak_F / loudest)))
+
     def best(self, found: Candidates, loudest: float) -> Floats:
         """The pitch of each frame in Hz ``[F]``, 0 where it is unvoiced."""
         frames = len(found.peak_F)
         if not frames or loudest <= 0:
             return np.zeros(frames)
-        unvoiced_F = self._search.unvoiced(np.minimum(1.0, found.peak_F / loudest))
-        self._walk(found, unvoiced_F)
+        self.follow(found, loudest)
         chosen = np.zeros(frames, dtype=np.int64)
         state = int(self._score_FC[frames - 1].argmax())
         for frame in range(frames - 1, -1, -1):
@@ -222,29 +225,32 @@ class Path:
         known = min(len(self._unvoiced_F), len(unvoiced_F))
         changed = np.flatnonzero(self._unvoiced_F[:known] != unvoiced_F[:known])
         start = int(changed[0]) if len(changed) else known
-        strength_FC = found.strength_FC[start:].copy()
-        strength_FC[:, 0] = unvoiced_F[start:]
-        cost_FCC = self._transitions(found.hz_FC[max(start - 1, 0) :])
-        score_FC, from_FC = np.empty_like(strength_FC), np.zeros(strength_FC.shape, dtype=np.int64)
-        columns = np.arange(strength_FC.shape[1])
-        last = self._score_FC[start - 1] if start else None
-        for frame, strength in enumerate(strength_FC):
-            if last is None:
-                last = strength
-            else:
-                total = last[:, None] - cost_FCC[frame if start else frame - 1]
-                came = total.argmax(0)
-                last = total[came, columns] + strength
-                from_FC[frame] = came
-            score_FC[frame] = last
+        back = min(start, 1)  # the frame before the first new one is looked at again, as where it comes from
+        strength_FC = found.strength_FC[start - back :].copy()
+        strength_FC[:, 0] = unvoiced_F[start - back :]
+        score_FC, from_FC = strength_FC.copy(), np.zeros(strength_FC.shape, dtype=np.int64)
+        score_FC[:back] = self._score_FC[start - back : start]
+        # Every best path is unvoiced where that outweighs any voice and a change before and after; what went
+        # before does not matter then, so silence costs nothing.
+        silent_F = unvoiced_F[start - back :] > 1.0 + 2.0 * self._change
+        score_FC[silent_F, 1:] = -np.inf
+        frames = np.flatnonzero(~(silent_F[1:] & silent_F[:-1])) + 1
+        hz_FC, columns = found.hz_FC[start - back :], np.arange(strength_FC.shape[1])
+        cost_FCC = self._transitions(hz_FC[frames - 1], hz_FC[frames])
+        for frame, cost_CC in zip(frames.tolist(), cost_FCC, strict=True):
+            total = score_FC[frame - 1][:, None] - cost_CC
+            came = total.argmax(0)
+            from_FC[frame] = came
+            if not silent_F[frame]:
+                score_FC[frame] = total[came, columns] + strength_FC[frame]
         self._unvoiced_F = unvoiced_F
-        self._score_FC = np.concatenate((self._score_FC[:start], score_FC))
-        self._from_FC = np.concatenate((self._from_FC[:start], from_FC))
+        self._score_FC = np.concatenate((self._score_FC[:start], score_FC[back:]))
+        self._from_FC = np.concatenate((self._from_FC[:start], from_FC[back:]))
 
-    def _transitions(self, hz_FC: Floats) -> Floats:
-        """Cost ``[F - 1, from, to]`` between the candidates of neighbouring frames."""
-        voiced_FC = hz_FC > 0
-        octave_FC = np.log2(np.where(voiced_FC, hz_FC, 1.0))
-        jump = self._jump * np.abs(octave_FC[:-1, :, None] - octave_FC[1:, None, :])
-        before, after = voiced_FC[:-1, :, None], voiced_FC[1:, None, :]
-        return np.where(before & after, jump, np.where(before != after, self._change, 0.0))
+    def _transitions(self, before_FC: Floats, after_FC: Floats) -> Floats:
+        """Cost ``[F, from, to]`` of going from one candidate (in Hz, 0: unvoiced) to another."""
+        first, second = (np.log2(np.where(hz > 0, hz, 1.0)) for hz in (before_FC, after_FC))
+        cost_FCC = np.abs(first[:, :, None] - second[:, None, :])
+        cost_FCC *= self._jump
+        cost_FCC[(before_FC > 0)[:, :, None] != (after_FC > 0)[:, None, :]] = self._change
+        return np.asarray(cost_FCC)

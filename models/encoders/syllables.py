@@ -70,8 +70,12 @@ def speech(level_db: Floats, times: Floats, duration: float) -> tuple[float, flo
     """
     loudest, quietest = float(np.quantile(level_db, 0.99)), float(np.quantile(level_db, QUIET_SHARE))
     threshold = min(max(loudest + SILENCE_DB, quietest + ABOVE_NOISE_DB), loudest + LEAST_SNR_DB)
-    runs = [run for run in sounding(level_db >= threshold, times, duration) if run.loud]
-    return (runs[0].start, runs[-1].end) if runs else None
+    runs = _runs(level_db >= threshold, times, duration)
+    # A short silence at either end is no pause: it is what the segmenter keeps around the speech.
+    first, last = not runs[0].loud, len(runs) - (not runs[-1].loud)
+    within = _without_short(_without_short(runs[first:last], False, SHORTEST_PAUSE), True, SHORTEST_SOUND)
+    loud = [run for run in within if run.loud and run.end - run.start >= SHORTEST_SOUND]
+    return (loud[0].start, loud[-1].end) if loud else None
 
 
 def sounding(loud: Flags, times: Floats, duration: float) -> list[Run]:
@@ -79,11 +83,15 @@ def sounding(loud: Flags, times: Floats, duration: float) -> list[Run]:
 
     Pauses under 0.3 s count as sound, and then sounds under 0.1 s as silence.
     """
+    runs = _runs(loud, times, duration)
+    return _without_short(_without_short(runs, False, SHORTEST_PAUSE), True, SHORTEST_SOUND)
+
+
+def _runs(loud: Flags, times: Floats, duration: float) -> list[Run]:
     edges = np.flatnonzero(np.diff(loud)) + 1
     bounds = [0.0, *(0.5 * (times[edges - 1] + times[edges])).tolist(), duration]
     labels = [bool(loud[first]) for first in (0, *edges)]
-    runs = [Run(*each) for each in zip(labels, bounds[:-1], bounds[1:], strict=True)]
-    return _without_short(_without_short(runs, False, SHORTEST_PAUSE), True, SHORTEST_SOUND)
+    return [Run(*each) for each in zip(labels, bounds[:-1], bounds[1:], strict=True)]
 
 
 def _without_short(runs: list[Run], loud: bool, shortest: float) -> list[Run]:
