@@ -60,7 +60,8 @@ CONTROLS = """
 seed fixed and train the conversation model from nothing on its features
 (`python -m models.train fusion --controls text+voice text-only no-context ...`): with the voice, without it,
 and with every utterance by itself (no past at all). They answer what voice and context add *given these
-features*, which were tuned with both; an encoder tuned without context might do better alone.
+features*, which were tuned with both; an encoder tuned without context might do better alone. Without
+context, only the normalisation of the voice still looks back.
 """
 
 
