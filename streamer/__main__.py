@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
 
 
 def main() -> None:
-    """Exit code 0: done; 2: wrong usage or configuration; 1: another failure, said in one line."""
+    """Exit code 0: done; 2: wrong usage or configuration; 130: told to stop twice; 1: another failure,
+    said in one line."""
     # One thread a network: streams of small calls get slower with more. To be set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
@@ -26,6 +28,8 @@ def main() -> None:
         _fail(error, 2)
     except (StreamerError, CheckpointError) as error:
         _fail(error, 1)
+    except asyncio.CancelledError:  # by a second signal, which has been said
+        raise SystemExit(130) from None
     except BaseExceptionGroup as group:
         known = _known(group, (StreamerError, CheckpointError))
         if known is None:
