@@ -227,13 +227,16 @@ def show(report: dict[str, Any], console: Console) -> None:
         f" {report['noise_windows']} windows anyway, words were made of {report['noise_windows_with_words']},"
         f" and kept of {report['noise_words_kept_at_default']} at the default {report['default']}"
     )
-    table = Table("threshold", "usable kept", "useless kept", "noise kept", "word errors of kept", box=None)
+    table = Table(
+        "threshold", "usable kept", "useless kept", "noise kept", "word errors of kept", "", box=None
+    )
     for row in report["thresholds"]:
-        mark = " <- chosen" if row["threshold"] == report["threshold"] else ""
+        mark = "<- chosen" if row["threshold"] == report["threshold"] else ""
         table.add_row(
             f"{row['threshold']:.2f}",
             *(f"{row[k]:.0%}" for k in ("usable", "useless", "noise")),
-            f"{row['wer_of_kept']:.1%}{mark}",
+            f"{row['wer_of_kept']:.1%}",
+            mark,
         )
         if row["usable"] == 0:
             break

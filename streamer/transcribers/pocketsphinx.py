@@ -1,12 +1,12 @@
 """PocketSphinx (https://github.com/cmusphinx/pocketsphinx, BSD): the recogniser that is always at hand.
 
-Its US English model is inside the package. It writes lower case without punctuation and gets every third to
-second word wrong (docs/speech.md has the figures); it is here so that everything runs offline.
+Its US English model is inside the package. It writes lower case without punctuation and gets four words in
+ten wrong (docs/speech.md has the figures); it is here so that everything runs offline.
 
 Confidence of a final: the mean posterior probability of the words on the best path of the word lattice,
 weighted by how long they last and counting as at most `PHONE` seconds a phone (a recogniser that hears noise
 stretches few sounds over it), divided by all the sound outside the pre- and post-roll. A partial has no
-posteriors yet; `PRIOR`, the mean of the read English of benchmarks/wer.py, stands in.
+posteriors yet; `PRIOR`, the mean posterior on the recordings of benchmarks/wer.py, stands in.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STEP = 1600  # samples decoded at a time, counted from the utterance's start: pa
 FRAME = 0.01  # seconds
 PHONE = 0.2  # seconds that one phone may count
 ROLLS = 0.35  # seconds of silence that the segmenter adds around speech
-PRIOR = 0.6
+PRIOR = 0.53
 NO_WORD = re.compile(r"[<\[+]")
 
 
@@ -42,7 +42,7 @@ class Config(BaseModel):
 
     partials: bool = Field(True, description="recognise while speech goes on")
     min_confidence: float = Field(
-        0.25, ge=0, le=1, description="words below this are not used (chosen by benchmarks/wer.py)"
+        0.45, ge=0, le=1, description="words below this are not used (chosen by benchmarks/wer.py)"
     )
 
     def build(self, context: Context) -> PocketSphinx:
@@ -110,7 +110,7 @@ class PocketSphinx:
         if self._current != key or upto < self._heard:
             if self._current is not None:
                 self._decoder.end_utt()
-                self._decoder.set_cmn(self._cmn)  # as if it had not been heard
+                self._decoder.set_cmn(self._cmn)  # nearly as if it had not been heard
             self._cmn = self._decoder.get_cmn(False)
             self._decoder.start_utt()
             self._current, self._heard = key, 0
