@@ -9,14 +9,21 @@ import sys
 
 
 def main() -> None:
-    """Exit code 0: done; 2: wrong usage or configuration; 130: told to stop twice; 1: another failure,
-    said in one line."""
+    """Exit code 0: done; 2: wrong usage or configuration; 130: told to stop before or (twice)
+    during a run; 1: another failure, said in one line."""
     # One thread a network: streams of small calls get slower with more. To be set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     logging.basicConfig(
         level=os.environ.get("LMAM_LOG", "WARNING").upper(), format="%(levelname)s %(message)s"
     )
+    try:
+        _run()
+    except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C before a run, or twice during one
+        raise SystemExit(130) from None
+
+
+def _run() -> None:
     from models.checkpoint import CheckpointError
 
     from .cli import app
@@ -28,8 +35,6 @@ def main() -> None:
         _fail(error, 2)
     except (StreamerError, CheckpointError) as error:
         _fail(error, 1)
-    except asyncio.CancelledError:  # by a second signal, which has been said
-        raise SystemExit(130) from None
     except BaseExceptionGroup as group:
         known = _known(group, (StreamerError, CheckpointError))
         if known is None:

@@ -21,6 +21,7 @@ from streamer.errors import CaptureError, ConfigError
         (ExceptionGroup("tasks", [ConfigError("a key")]), 2),
         (ExceptionGroup("tasks", [ExceptionGroup("more", [CaptureError("a device")])]), 1),
         (asyncio.CancelledError(), 130),  # by a second Ctrl-C
+        (KeyboardInterrupt(), 130),  # while the program is still loading
     ],
 )
 def test_every_way_to_fail_has_its_exit_code(
