@@ -15,7 +15,7 @@ from tests.data import shared_data
 EVERY = {"whole": 17, "cut + noise": 23}  # 71 and 53 of the 1,200 clips: every actor and emotion
 LEAST, CLOSE = 0.8, 0.95
 
-pytestmark = pytest.mark.timeout(90)  # Praat takes 0.1 s a clip, more on a busy machine
+pytestmark = pytest.mark.timeout(120)  # Praat takes 0.1 s a clip, more on a busy machine
 
 
 @functools.cache
