@@ -14,7 +14,7 @@ import platformdirs
 import typer
 
 from ..assemble import build, build_sinks, build_sources, choose_device, info, load_networks
-from ..config import RunConfig, Table
+from ..config import RunConfig, Table, override
 from ..context import Context, Session
 from ..errors import ConfigError, StreamerError
 from ..launch import Report, Tally, launch, summary
@@ -35,6 +35,13 @@ def state_dir(config: RunConfig) -> Path:
     except OSError as error:
         raise ConfigError(f"state_dir {folder}: cannot be made ({error.strerror}); set state_dir") from error
     return folder
+
+
+def usual_state_dir() -> Path:
+    """Where runs keep outboxes and logs whose configuration does not say: as the environment does, or the
+    user's state folder."""
+    named = override({}, ()).get("state_dir")
+    return platformdirs.user_state_path("lmam") if named is None else Path(str(named))
 
 
 def add_mqtt(config: RunConfig, url: str | None) -> RunConfig:
