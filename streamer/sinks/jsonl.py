@@ -26,7 +26,8 @@ class Config(BaseModel):
     path: Path = Field(description="the file; {conversation} stands for the conversation's id")
     partials: bool = Field(False, description="provisional estimates, too")
     append: bool | None = Field(
-        None, description="keep what the file holds; default: yes live, no for a file"
+        None,
+        description="keep what it holds; default: no for a file (unless a conversation goes on), else yes",
     )
 
     def build(self, context: Context) -> JsonlSink:
@@ -48,7 +49,8 @@ class JsonlSink:
         conversation = context.session.conversation
         self.path = Path(str(config.path).replace("{conversation}", conversation)).expanduser()
         self._context, self._partials = context, config.partials
-        keep = context.session.live if config.append is None else config.append
+        goes_on = context.session.live or context.session.first_sequence > 1
+        keep = goes_on if config.append is None else config.append
         note_log(
             context.state_dir, conversation, self.path
         )  # first: what is written must be found by a purge

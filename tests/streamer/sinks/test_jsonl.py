@@ -85,6 +85,13 @@ async def test_live_goes_on_in_the_same_file_and_a_file_is_analysed_anew(
     assert len(sink.path.read_text().splitlines()) == lines
 
 
+async def test_a_conversation_that_goes_on_keeps_what_was_written(tmp_path: Path) -> None:
+    config = Config(path=tmp_path / "{conversation}.jsonl")
+    for number in (1, 2):
+        sink = await write(config, context(tmp_path, first_sequence=number), [estimate(number)])
+    assert len(sink.path.read_text().splitlines()) == 2
+
+
 async def test_words_stay_inside_unless_the_run_lets_them_out(tmp_path: Path) -> None:
     quiet = context(tmp_path, publish_text=False)
     sink = await write(Config(path=tmp_path / "a.jsonl"), quiet, [estimate(1, text="a secret")])
