@@ -10,7 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from .errors import ConfigError
 from .join import Config as JoinConfig
@@ -55,6 +63,13 @@ class RunConfig(BaseModel):
     join: JoinConfig = Field(default_factory=JoinConfig, description="sound and picture together")
     weights: Path | None = Field(None, description="folder with text, voice and fusion weights")
     sink: tuple[Table, ...] = Field((), description="[[sink]] tables: console, jsonl, mqtt")
+
+    @field_validator("vad", "transcriber")
+    @classmethod
+    def _kind(cls, table: Table, info: ValidationInfo) -> Table:
+        """A table that says no kind is of the default one, so that one key of it can be set alone."""
+        default: Table = cls.model_fields[str(info.field_name)].default
+        return default | table
 
     @model_validator(mode="after")
     def _lawful(self) -> RunConfig:

@@ -60,6 +60,13 @@ def test_the_command_line_wins_over_the_environment_and_that_over_the_file(tmp_p
     assert (config.join.max_wait, config.join.history, config.join.silent_window) == (3, 2, 1)
 
 
+def test_one_key_of_the_transcriber_can_be_set_alone(tmp_path: Path) -> None:
+    config = load(write(tmp_path, ""), ["transcriber.language=en", "vad.path=x.onnx"], {})
+    assert config.transcriber == {"kind": "auto", "language": "en"}
+    assert config.vad == {"kind": "silero", "path": "x.onnx"}
+    assert load(write(tmp_path, ""), ["transcriber.kind=none"], {}).transcriber == {"kind": "none"}
+
+
 def test_values_are_toml_or_else_words() -> None:
     table = override({}, ["a.b=true", "a.c=two words", "d=[1, 2]", 'e="7"'], {})
     assert table == {"a": {"b": True, "c": "two words"}, "d": [1, 2], "e": "7"}
