@@ -29,12 +29,14 @@ TRACK = "video"
 class Config(BaseModel, frozen=True, extra="forbid"):
     """``fps``: analyse at most one picture per ``1/fps`` seconds of stream time; ``min_size`` in pixels."""
 
-    detector: Literal["auto", "yunet", "haar"] = "auto"
-    yunet_path: Path | None = None
-    weights: Path | None = None
-    fps: float = Field(default=8.0, gt=0, le=120)
-    max_faces: int = Field(default=4, ge=1, le=64)
-    min_size: int = Field(default=48, ge=16)
+    detector: Literal["auto", "yunet", "haar"] = Field(
+        "auto", description="what finds faces; auto: yunet where its file is on this disk, else haar"
+    )
+    yunet_path: Path | None = Field(None, description="YuNet's file (ONNX); default: where it was pulled to")
+    weights: Path | None = Field(None, description="weights of the face network; default: those that ship")
+    fps: float = Field(8.0, gt=0, le=120, description="pictures a second that are searched at most")
+    max_faces: int = Field(4, ge=1, le=64, description="faces in one picture that are read at most")
+    min_size: int = Field(48, ge=16, description="pixels; smaller faces are left out")
 
     def build(self, device: str = "cpu") -> FaceEncoder:
         """The stage, its networks loaded on ``device``.
