@@ -18,6 +18,7 @@ from .payloads import EstimateV1, Event, HealthV1
 from .pipeline import Outcome, Pipeline, run
 
 THREADS = 5  # as many stages hop to a thread; torch and ONNX use one each
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # SIGHUP: the terminal was closed
 log = logging.getLogger(__name__)
 
 
@@ -84,12 +85,12 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             main.cancel()
         stop.set()
 
-    for sign in (signal.SIGINT, signal.SIGTERM):
+    for sign in ASKING:
         loop.add_signal_handler(sign, asked)
     try:
         yield
     finally:
-        for sign in (signal.SIGINT, signal.SIGTERM):
+        for sign in ASKING:
             loop.remove_signal_handler(sign)
 
 

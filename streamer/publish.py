@@ -46,7 +46,11 @@ class Publisher:
             sequence=e.sequence,
             revision=e.revision,
             final=e.final,
-            speaker=SpeakerV1(id=u.speaker.id, label=u.speaker.label, confidence=u.speaker.confidence),
+            speaker=SpeakerV1(
+                id=u.speaker.id,
+                label=u.speaker.label if session.publish_text else None,  # it may be a name
+                confidence=u.speaker.confidence,
+            ),
             start=round(u.span.start + session.offset, DIGITS),
             end=round(u.span.end + session.offset, DIGITS),
             captured_at=captured,

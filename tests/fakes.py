@@ -20,6 +20,7 @@ from streamer.types import (
     Features,
     Progress,
     Reading,
+    Speaker,
     Transcript,
     Utterance,
     VideoFrame,
@@ -122,7 +123,9 @@ class FakeTranscriber:
 
     def push(self, u: Utterance) -> Iterator[Utterance]:
         words = f"{u.span.start:.3f}-{u.span.end:.3f}"
-        yield replace(u, transcript=Transcript(words, "en", 1.0, "fake") if u.segment else None)
+        if u.segment:
+            u = replace(u, transcript=Transcript(words, "en", 1.0, "fake"), speaker=Speaker("s0", "Ann"))
+        yield u
 
     def flush(self) -> Iterator[Utterance]:
         return iter(())

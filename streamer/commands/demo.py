@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
+from ..conversations import new_conversation_id
 from ..sources.decode import probe
 from .common import add_mqtt, execute, state_dir
 
@@ -34,7 +34,7 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
     if pace is None:
         table["segmenter"] = {"partial_every": None}
     config = add_mqtt(parse(RunConfig, override(table, settings), "lmam demo"), mqtt)
-    conversation = f"demo-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    conversation = f"demo-{new_conversation_id()}"
     log = state_dir(config) / "logs" / f"{conversation}.jsonl"
     config = config.model_copy(update={"sink": (*config.sink, {"kind": "jsonl", "path": str(log)})})
     session = Session(

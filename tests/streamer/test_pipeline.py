@@ -118,6 +118,7 @@ async def test_words_leave_only_if_the_configuration_says_so() -> None:
     sink = Collect()
     await run(graph(both(), [sink]), context(publish_text=False), lossless=True)
     assert {e.text for e in sink.finals} == {None}
+    assert {(e.speaker.id, e.speaker.label) for e in sink.finals} == {("s0", None)}
     assert {e.modalities.text.present for e in sink.finals} == {True}
 
 
