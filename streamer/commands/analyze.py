@@ -14,7 +14,7 @@ from ..conversations import file_conversation_id
 from ..errors import ConfigError
 from ..sources.decode import probe
 from ..telemetry import peak_memory_mb
-from .common import add_mqtt, execute, fail_if_missing
+from .common import add_mqtt, execute, fail_if_missing, media_table
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     table: Table = {
         "purpose": purpose,
         "publish_text": True,
-        "source": [{"kind": "media", "path": str(media), "pace": "fast" if pace is None else 1.0}],
+        "source": [media_table(media, pace)],
         "sink": [{"kind": "console", "duration": probe(media).duration}],
     }
     if pace is None:

@@ -93,6 +93,13 @@ def execute(
     return report
 
 
+def media_table(path: Path, pace: float | None) -> Table:
+    """The source for a file: as fast as possible (``pace`` None), or in pieces as small as a microphone's."""
+    if pace is None:
+        return {"kind": "media", "path": str(path), "pace": "fast"}
+    return {"kind": "media", "path": str(path), "pace": 1.0, "chunk": 0.032}
+
+
 def fail_if_missing(path: Path, what: str) -> Path:
     if not path.is_file():
         raise StreamerError(f"{path}: no such {what}")

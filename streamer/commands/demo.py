@@ -11,7 +11,7 @@ from ..config import RunConfig, Table, override, parse
 from ..context import Session
 from ..conversations import new_conversation_id
 from ..sources.decode import probe
-from .common import add_mqtt, execute, state_dir
+from .common import add_mqtt, execute, media_table, state_dir
 
 SAMPLE = Path(__file__).parents[1] / "sample" / "sample.mp4"
 BANNER = """LMAM Streamer demo: two synthetic speakers whose mood turns, and a face while they are glad.
@@ -24,7 +24,7 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
     table: Table = {
         "purpose": "demo",
         "publish_text": True,
-        "source": [{"kind": "media", "path": str(SAMPLE), "pace": "fast" if pace is None else 1.0}],
+        "source": [media_table(SAMPLE, pace)],
         "transcriber": {"kind": "auto", "media": None} if transcribe else {"kind": "sidecar"},
         "sink": [
             {"kind": "console", "duration": probe(SAMPLE).duration},
