@@ -71,6 +71,7 @@ async def test_an_unreachable_broker_keeps_the_finals_and_says_so(tmp_path: Path
     assert "Traceback" not in ended.err
     assert "127.0.0.1:1" in ended.err + ended.out
 
+
 @pytest.mark.parametrize("broken", ["missing", "truncated", "foreign"])
 async def test_weights_that_cannot_be_used_are_named(tmp_path: Path, broken: str) -> None:
     from models.checkpoint import WEIGHTS
