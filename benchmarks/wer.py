@@ -2,13 +2,15 @@
 
     python benchmarks/wer.py --data ../shared/data [--json FILE] [--only NAME] [--seconds-of-noise 120]
 
-Speech: the clips of ``asr/manifest.csv``, cut into utterances as a live run cuts them (so a word that the
-detector loses counts as an error). Noise: ``noise/``, cut into windows of 1 s and 2.5 s that are given to the
-recogniser directly, as if the voice activity detector had taken them for speech; what the detector itself
-lets through is counted apart. Impulse responses are left out. Needs the extra ``dev`` (jiwer, soundfile).
+Speech: the clips of ``asr/manifest.csv`` and the spoken ones of ``talking_faces/manifest.csv``, cut into
+utterances as a live run cuts them (so a word that the detector loses counts as an error). Noise: ``noise/``,
+cut into windows of 1 s and 2.5 s that are given to the recogniser directly, as if the voice activity detector
+had taken them for speech; what the detector itself lets through is counted apart. Impulse responses are left
+out. Needs the extra ``dev`` (jiwer, soundfile).
 
-The threshold: of all multiples of 0.05, the one with the largest share of usable utterances kept (word error
-rate up to 50 %) minus share of noise windows whose words are kept; the lowest of those within 1 % of it.
+The threshold is the largest multiple of 0.05 that leaves no spoken clip without words: the detector is what
+keeps noise out. The strict one, for those who would rather have no words than wrong ones, has the largest
+share of usable clips kept (word error rate up to 50 %) minus share of noise windows whose words are kept.
 Times are processor seconds of this process per second of speech, so that a busy machine does not change them
 much; a recogniser with threads of its own is counted with all of them.
 """
@@ -20,11 +22,13 @@ import csv
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import jiwer
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
@@ -45,6 +49,7 @@ USABLE = 0.5  # word error rate up to which an utterance's words say something
 WINDOWS = (1.0, 2.5)  # seconds of noise taken for speech
 LEVELS = [round(0.05 * i, 2) for i in range(21)]
 
+Build = Callable[[], Transcriber]
 CONTEXT = Context(session=Session(conversation="wer", purpose="research"), state_dir=Path())
 
 
@@ -57,11 +62,13 @@ class Clip:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one recogniser made of one clip; ``confidence`` is the mean over its utterances."""
+    """What one recogniser made of one clip; ``confidence`` is the mean over its utterances, ``surest`` the
+    largest."""
 
     clip: str
     wer: float
     confidence: float
+    surest: float
     reference: str
     heard: str
 
@@ -78,22 +85,36 @@ class Invented:
 
 def clips(data: Path) -> Iterator[Clip]:
     """Every clip with a reference; a channel that has a text of its own is a clip of its own."""
-    with (data / "asr" / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+    for folder in (data / "asr", data / "talking_faces"):
+        for row in _manifest(folder):
             if not row["text"]:
                 continue
-            pcm = sound(data / "asr" / row["path"])
+            pcm = sound(folder / row["path"])
             texts = [t.partition(":")[2] for t in row["text"].split("|")] if pcm.ndim > 1 else [row["text"]]
             for i, text in enumerate(texts):
                 name = row["path"] if pcm.ndim == 1 else f"{row['path']}:{i}"
                 yield Clip(name, plain(text), pcm if pcm.ndim == 1 else np.ascontiguousarray(pcm[:, i]))
 
 
+def _manifest(folder: Path) -> list[dict[str, str]]:
+    path = folder / "manifest.csv"
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def sound(path: Path) -> Floats:
-    pcm, rate = soundfile.read(path, dtype="float32")
-    if rate != RATE:
-        raise SystemExit(f"{path}: {rate} Hz, expected {RATE}")
-    return np.asarray(pcm, np.float32)
+    """``[N]``, or ``[N, C]`` of a file with several channels; a video's sound is mixed down."""
+    if path.suffix == ".flac":
+        pcm, rate = soundfile.read(path, dtype="float32")
+        if rate != RATE:
+            raise SystemExit(f"{path}: {rate} Hz, expected {RATE}")
+        return np.asarray(pcm, np.float32)
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+    with av.open(str(path)) as container:
+        frames = [f for frame in container.decode(audio=0) for f in resampler.resample(frame)]
+    return np.concatenate([f.to_ndarray()[0] for f in (*frames, *resampler.resample(None))])
 
 
 def plain(text: str) -> str:
@@ -110,32 +131,33 @@ def spoken(segment: Segment) -> Utterance:
     return Utterance(segment.span, segment, (), Speaker("s0"))
 
 
-def transcribers(only: str | None) -> Iterator[tuple[str, Transcriber]]:
-    """The embedded one, and every Whisper in the weights folder."""
+def transcribers(only: str | None) -> Iterator[Build]:
+    """How to make the embedded one, and every Whisper in the weights folder."""
     found = [w.name for w in weights.list_weights() if w.kind == "speech recogniser" and w.path is not None]
     for name in ("pocketsphinx", *found):
         if only is not None and name != only:
             continue
         if name == "pocketsphinx":
-            yield name, pocketsphinx.Config().build(CONTEXT)
+            yield partial(pocketsphinx.Config().build, CONTEXT)
         else:
             path = weights.folder() / name
-            yield name, faster_whisper.Config(model=str(path), language="en").build(CONTEXT)
+            yield partial(faster_whisper.Config(model=str(path), language="en").build, CONTEXT)
 
 
-def speech(stage: Transcriber, all_clips: Sequence[Clip]) -> tuple[list[Result], float]:
-    """Every clip's result, and processor seconds per second of speech."""
+def speech(build: Build, all_clips: Sequence[Clip]) -> tuple[list[Result], float]:
+    """Every clip's result by a recogniser that knows no other, and processor seconds per second of speech."""
     results, spent, heard_seconds = [], 0.0, 0.0
     for clip in all_clips:
-        spoken_here = utterances(clip.pcm)
+        spoken_here, stage = utterances(clip.pcm), build()
         began = time.process_time()
         done = run_inline(stage, spoken_here)
         spent += time.process_time() - began
         heard_seconds += sum(u.span.duration for u in spoken_here)
         words = [u.transcript for u in done if u.transcript is not None]
         heard = plain(" ".join(t.text for t in words))
-        sure = float(np.mean([u.transcript.confidence if u.transcript else 0.0 for u in done] or [0.0]))
-        results.append(Result(clip.name, jiwer.wer(clip.text, heard), sure, clip.text, heard))
+        sure = [u.transcript.confidence if u.transcript else 0.0 for u in done] or [0.0]
+        wrong = jiwer.wer(clip.text, heard)
+        results.append(Result(clip.name, wrong, float(np.mean(sure)), max(sure), clip.text, heard))
     return results, spent / max(heard_seconds, 1e-9)
 
 
@@ -171,6 +193,7 @@ def kept(results: Sequence[Result], invented: Sequence[Invented], level: float) 
         "threshold": level,
         "usable": _share([r.confidence >= level for r in usable]),
         "useless": _share([r.confidence >= level for r in useless]),
+        "without_words": sum(r.surest < level for r in results),
         "noise": _share([i.text != "" and i.confidence >= level for i in invented]),
         "wer_of_kept": jiwer.wer([r.reference for r in passed], [r.heard for r in passed])
         if passed
@@ -178,17 +201,20 @@ def kept(results: Sequence[Result], invented: Sequence[Invented], level: float) 
     }
 
 
-def choose(rows: Sequence[dict[str, float]]) -> float:
+def choose(rows: Sequence[dict[str, float]]) -> tuple[float, float]:
+    """The threshold, and the strict one."""
+    speaks = max(row["threshold"] for row in rows if row["without_words"] == rows[0]["without_words"])
     best = max(row["usable"] - row["noise"] for row in rows)
-    return min(row["threshold"] for row in rows if row["usable"] - row["noise"] >= best - 0.01)
+    return speaks, min(row["threshold"] for row in rows if row["usable"] - row["noise"] >= best - 0.01)
 
 
 def _share(flags: Sequence[bool]) -> float:
     return float(np.mean(flags)) if flags else 0.0
 
 
-def measure(stage: Transcriber, all_clips: Sequence[Clip], data: Path, limit: float) -> dict[str, Any]:
-    results, rtf = speech(stage, all_clips)
+def measure(build: Build, all_clips: Sequence[Clip], data: Path, limit: float) -> dict[str, Any]:
+    results, rtf = speech(build, all_clips)
+    stage = build()
     invented, through = noise(stage, data, limit)
     rows = [kept(results, invented, level) for level in LEVELS]
     read = [r for r in results if len(r.reference.split()) <= 40]
@@ -207,7 +233,8 @@ def measure(stage: Transcriber, all_clips: Sequence[Clip], data: Path, limit: fl
         "correlation_of_confidence_and_wer": float(
             np.corrcoef([r.wer for r in results], [r.confidence for r in results])[0, 1]
         ),
-        "threshold": choose(rows),
+        "threshold": choose(rows)[0],
+        "strict_threshold": choose(rows)[1],
         "default": stage.min_confidence,
         "thresholds": rows,
         "clips": [asdict(r) for r in results],
@@ -231,12 +258,13 @@ def show(report: dict[str, Any], console: Console) -> None:
         "threshold", "usable kept", "useless kept", "noise kept", "word errors of kept", "", box=None
     )
     for row in report["thresholds"]:
-        mark = "<- chosen" if row["threshold"] == report["threshold"] else ""
+        marks = {report["strict_threshold"]: "<- strict", report["threshold"]: "<- chosen"}
         table.add_row(
             f"{row['threshold']:.2f}",
             *(f"{row[k]:.0%}" for k in ("usable", "useless", "noise")),
             f"{row['wer_of_kept']:.1%}",
-            mark,
+            str(row["without_words"]),
+            marks.get(row["threshold"], ""),
         )
         if row["usable"] == 0:
             break
@@ -259,8 +287,8 @@ def main() -> None:
     console = Console()
     all_clips = list(clips(args.data))
     reports = []
-    for _, stage in transcribers(args.only):
-        reports.append(measure(stage, all_clips, args.data, args.seconds_of_noise))
+    for build in transcribers(args.only):
+        reports.append(measure(build, all_clips, args.data, args.seconds_of_noise))
         show(reports[-1], console)
     if args.json:
         args.json.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")

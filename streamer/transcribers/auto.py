@@ -41,6 +41,9 @@ class Config(BaseModel):
     language: str | None = Field(None, description="language code such as en; default: detected")
     threads: int = Field(2, ge=1, le=64, description="processor threads of the recogniser")
     partials: bool = Field(True, description="recognise while speech goes on")
+    min_confidence: float | None = Field(
+        None, ge=0, le=1, description="words below this are not used; default: the recogniser's own"
+    )
 
     def build(self, context: Context) -> Transcriber:
         """The stage chosen.
@@ -61,7 +64,7 @@ class Config(BaseModel):
     def _sidecar(self, path: Path, context: Context) -> Transcriber:
         from . import sidecar
 
-        return sidecar.Config(path=path, language=self.language).build(context)
+        return sidecar.Config(path=path, language=self.language, **self._threshold()).build(context)
 
     def _whisper(self, context: Context) -> Transcriber | None:
         model = self.model or installed(context.device)
@@ -71,7 +74,7 @@ class Config(BaseModel):
 
         options = {"language": self.language, "threads": self.threads, "partials": self.partials}
         try:
-            return faster_whisper.Config(model=model, **options).build(context)
+            return faster_whisper.Config(model=model, **options, **self._threshold()).build(context)
         except StreamerError as error:
             if self.model is not None:
                 raise
@@ -83,7 +86,10 @@ class Config(BaseModel):
 
         log.warning("%s", FALLBACK)
         context.notices.set("transcriber", FALLBACK)
-        return pocketsphinx.Config(partials=self.partials).build(context)
+        return pocketsphinx.Config(partials=self.partials, **self._threshold()).build(context)
+
+    def _threshold(self) -> dict[str, float]:
+        return {} if self.min_confidence is None else {"min_confidence": self.min_confidence}
 
 
 def installed(device: str) -> str | None:

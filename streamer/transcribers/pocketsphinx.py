@@ -3,6 +3,10 @@
 Its US English model is inside the package. It writes lower case without punctuation and gets four words in
 ten wrong (docs/speech.md has the figures); it is here so that everything runs offline.
 
+A microphone colours all it hears; the decoder subtracts the mean spectrum. It is learnt from a channel's
+first utterance before that is decoded (without this, 51 % instead of 42 % of the words of single clips are
+wrong), and goes on adapting with each utterance.
+
 Confidence of a final: the mean posterior probability of the words on the best path of the word lattice,
 weighted by how long they last and counting as at most `PHONE` seconds a phone (a recogniser that hears noise
 stretches few sounds over it), divided by all the sound outside the pre- and post-roll. A partial has no
@@ -42,7 +46,7 @@ class Config(BaseModel):
 
     partials: bool = Field(True, description="recognise while speech goes on")
     min_confidence: float = Field(
-        0.45, ge=0, le=1, description="words below this are not used (chosen by benchmarks/wer.py)"
+        0.05, ge=0, le=1, description="words below this are not used (chosen by benchmarks/wer.py)"
     )
 
     def build(self, context: Context) -> PocketSphinx:
@@ -72,7 +76,7 @@ class PocketSphinx:
         self._finals = Finals()
         self._current: tuple[int, float] | None = None  # channel and start of what the decoder is hearing
         self._heard = 0  # samples of it
-        self._cmn = ""  # what the decoder knew of the microphone before it
+        self._cmn: dict[int, str] = {}  # mean cepstrum by channel, from its finished utterances
         self._cancelled = False
 
     def push(self, utterance: Utterance) -> Iterator[Utterance]:
@@ -98,26 +102,44 @@ class PocketSphinx:
         return self._transcript(self._words(PRIOR), self._heard)
 
     def _final(self, segment: Segment) -> Transcript | None:
-        pcm = segment.audio.pcm
+        pcm, channel = segment.audio.pcm, segment.audio.channel
+        if channel not in self._cmn:
+            self._stop()  # the partials were heard before the microphone was known: hear it all again
         self._hear(segment, len(pcm))
-        self._decoder.end_utt()
-        self._current = None
+        self._stop()
+        self._cmn[channel] = self._decoder.get_cmn(False)
         return self._transcript(self._words(None), len(pcm))
 
     def _hear(self, segment: Segment, upto: int) -> None:
         """Go on with the utterance if it is the one being heard, else begin it."""
         key = segment.audio.channel, segment.span.start
         if self._current != key or upto < self._heard:
-            if self._current is not None:
-                self._decoder.end_utt()
-                self._decoder.set_cmn(self._cmn)  # nearly as if it had not been heard
-            self._cmn = self._decoder.get_cmn(False)
+            self._stop()
+            self._know_microphone(segment, upto)
             self._decoder.start_utt()
             self._current, self._heard = key, 0
         pcm = _int16(segment.audio.pcm[self._heard : upto])
         for at in range(0, len(pcm), STEP):
             self._decoder.process_raw(pcm[at : at + STEP].tobytes())
         self._heard = max(upto, self._heard)
+
+    def _stop(self) -> None:
+        if self._current is not None:
+            self._decoder.end_utt()
+            self._current = None
+
+    def _know_microphone(self, segment: Segment, upto: int) -> None:
+        """Set the mean spectrum that is subtracted: the channel's so far, or this first utterance's own."""
+        known = self._cmn.get(segment.audio.channel)
+        if known is not None:
+            self._decoder.set_cmn(known)
+            return
+        self._decoder.reinit_feat()
+        self._decoder.start_utt()
+        sound = _int16(segment.audio.pcm[:upto]).tobytes()
+        self._decoder.process_raw(sound, no_search=True, full_utt=True)
+        self._decoder.end_utt()
+        self._decoder.set_cmn(self._decoder.get_cmn(False))
 
     def _words(self, probability: float | None) -> list[Word]:
         if self._decoder.hyp() is None:
