@@ -46,7 +46,7 @@ class Config(BaseModel):
 
     partials: bool = Field(True, description="recognise while speech goes on")
     min_confidence: float = Field(
-        0.05, ge=0, le=1, description="words below this are not used (chosen by benchmarks/wer.py)"
+        0.2, ge=0, le=1, description="words below this are not used (chosen by benchmarks/wer.py)"
     )
 
     def build(self, context: Context) -> PocketSphinx:
