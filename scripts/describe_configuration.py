@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
 from streamer.config import RunConfig, kinds
@@ -28,6 +28,16 @@ PLUGINS = (
     ("[transcriber]", "streamer.transcribers", "From speech to words."),
     ("[[sink]]", "streamer.sinks", "Where estimates go; without any, the console."),
 )
+WORDS = {
+    dict: "table",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    str: "text",
+    Path: "path",
+    SecretStr: "text (secret)",
+    NoneType: "none",
+}
 
 
 def page() -> str:
@@ -74,8 +84,10 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(part) for part in inner)
     if origin is tuple:
         return f"list of {_type(inner[0])}s"
-    words = {dict: "table", int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
-    return words.get(origin or annotation, "none" if annotation is NoneType else str(annotation))
+    word = WORDS.get(origin or annotation)
+    if word is None:
+        raise TypeError(f"no words for the type {annotation}; add them to WORDS")
+    return word
 
 
 def _default(field: Any) -> str:

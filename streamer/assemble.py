@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from models.checkpoint import WEIGHTS, CheckpointError
 
@@ -69,6 +69,14 @@ def choose_device(wanted: str) -> str:
     return "cuda" if usable and wanted != "cpu" else "cpu"
 
 
+@runtime_checkable
+class Checked(Protocol):
+    """A sink's options that can tell at the start what would fail later."""
+
+    def check(self, context: Context) -> None:
+        """Raises `ConfigError`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Networks:
     """Trained weights, loaded once and shared by every conversation."""
@@ -118,6 +126,23 @@ def build_sinks(config: RunConfig, context: Context, where: str) -> list[Sink]:
     ]
 
 
+def check(config: RunConfig, context: Context, where: str) -> None:
+    """Find what is wrong with the tables of stages and sinks, before networks are loaded.
+
+    Raises:
+        ConfigError: an unknown kind or key, an impossible value, a log that cannot be written.
+    """
+    from .encoders.face import Config as FaceConfig
+
+    plugin("streamer.vad", config.vad, f"{where} [vad]")
+    plugin("streamer.transcribers", transcriber_table(config), f"{where} [transcriber]")
+    plugin_face(FaceConfig, config, where)
+    for i, table in enumerate(config.sink):
+        options = plugin("streamer.sinks", table, f"{where} [[sink]] {i}")
+        if isinstance(options, Checked):
+            options.check(context)
+
+
 def build(
     config: RunConfig,
     context: Context,
@@ -139,9 +164,9 @@ def build(
     tracks = frozenset[str]().union(*(s.tracks for s in sources))
     vad = plugin("streamer.vad", config.vad, f"{where} [vad]").build(context)
     words = plugin("streamer.transcribers", transcriber_table(config), f"{where} [transcriber]")
-    transcriber = words.build(context)
-    face = plugin_face(FaceConfig, config, where)
     channels = max((getattr(s, "channels", 1) for s in sources), default=1)
+    transcriber = words.build(replace(context, channels=channels))
+    face = plugin_face(FaceConfig, config, where)
     return Pipeline(
         sources=sources,
         segmenter=Segmenter(vad, config.segmenter, ProsodyAccumulator, channels),

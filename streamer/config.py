@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import math
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -108,17 +109,28 @@ def override(
     for name in sorted(variables):
         if name.startswith(ENVIRONMENT):
             path = name.removeprefix(ENVIRONMENT).lower().split("__")
+            if not all(path):
+                raise ConfigError(
+                    f"environment variable {name}: names no key; expected {ENVIRONMENT}KEY=value or"
+                    f" {ENVIRONMENT}TABLE__KEY=value, such as {ENVIRONMENT}SEGMENTER__MAX_SPEECH=10"
+                )
             _put(merged, path, variables[name], f"environment variable {name}")
     for setting in settings:
         key, equals, value = setting.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"--set {setting!r}: expected a.b=value")
-        _put(merged, key.strip().split("."), value, f"--set {setting}")
+        path = [part.strip() for part in key.split(".")]
+        if not equals or not all(path):
+            raise ConfigError(
+                f"--set {setting!r}: expected KEY=VALUE or TABLE.KEY=VALUE, such as segmenter.max_speech=10"
+            )
+        _put(merged, path, value, f"--set {setting}")
     return merged
 
 
 def parse(cls: type[C], table: Mapping[str, Any], where: str) -> C:
     """``table`` as ``cls``; every complaint names ``where``, the key and what is known."""
+    for key, value in _numbers(table):
+        if not math.isfinite(value):
+            raise ConfigError(f"{where}: {key}: expected a finite number (got {value})")
     try:
         return cls.model_validate(dict(table))
     except ValidationError as error:
@@ -179,6 +191,16 @@ def _fields_at(cls: type[BaseModel], loc: Sequence[int | str]) -> list[str]:
             return ["(see docs/configuration.md)"]
         cls = annotation
     return list(cls.model_fields)
+
+
+def _numbers(value: Any, key: str = "") -> Iterator[tuple[str, float]]:
+    """Every number with a point in ``value``, and its key: TOML has ``inf`` and ``nan``, too."""
+    if isinstance(value, float):
+        yield key, value
+    elif isinstance(value, Mapping | list | tuple):
+        inner = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for name, part in inner:
+            yield from _numbers(part, f"{key}.{name}" if key else str(name))
 
 
 def _copy(value: Any) -> Any:

@@ -65,12 +65,14 @@ class Control:
 class Context:
     """``device`` is ``cpu`` or ``cuda`` (already decided); ``state_dir`` holds outboxes and conversations.
 
+    ``channels``: how many sound channels come, each a speaker of its own where there are several.
     ``info`` is what a sink may tell the world about this node.
     """
 
     session: Session
     state_dir: Path
     device: str = "cpu"
+    channels: int = 1
     notices: Notices = field(default_factory=Notices)
     control: Control = field(default_factory=Control)
     info: InfoV1 | None = None

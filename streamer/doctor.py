@@ -17,7 +17,7 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
-from models.checkpoint import WEIGHTS, CheckpointError, read_meta
+from models.checkpoint import WEIGHTS, CheckpointError, digest, read_meta
 
 from .errors import StreamerError
 
@@ -209,7 +209,7 @@ def _whisper() -> Check:
         return Check(
             "whisper",
             "warn",
-            "no weights here: words come from sidecar transcripts or pocketsphinx (3 in 10 are wrong)",
+            "no weights here: words come from sidecar transcripts or pocketsphinx (4 in 10 are wrong)",
             "lmam models pull whisper-base",
         )
     return Check("whisper", "ok", ", ".join(f"{w.name}: {w.path}" for w in found) + _ctranslate2())
@@ -252,8 +252,6 @@ def _weights(stem: str, kind: str) -> Check:
 
 
 def _is(stem: str, mark: str) -> bool:
-    from models.train_fusion import digest
-
     path = WEIGHTS / f"{stem}.safetensors"
     return not path.exists() or digest(path) == mark
 

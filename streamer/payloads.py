@@ -125,7 +125,12 @@ class ChannelV1(Message):
 
 
 class HealthV1(Message):
-    """How the node keeps up; every 5 s."""
+    """How the node keeps up; every 5 s.
+
+    Of time, in seconds: ``skew`` by which sound arrives later than pictures of the same moment; ``drift`` by
+    which the clock has run ahead of a microphone's count of samples, lost sound included (of several the
+    largest); ``file_skew`` by which a file's sound begins later than its pictures. Null where nothing tells.
+    """
 
     schema_: Literal["health.v1"] = Field("health.v1", alias="schema")
     conversation: str
@@ -134,6 +139,8 @@ class HealthV1(Message):
     fps: float
     lag: float
     skew: float | None
+    drift: float | None = None
+    file_skew: float | None = None
     behind: bool
     paused: bool
     memory_mb: float

@@ -40,6 +40,8 @@ class Transcriber(Stage[Utterance, Utterance], Protocol):
     def name(self) -> str: ...
     @property
     def min_confidence(self) -> float: ...
+    def cancel(self) -> None:
+        """Begin no more partials (callable from any thread); finals are still transcribed."""
 
 
 class Fusion(Stage[Features, Estimate], Protocol):
@@ -148,6 +150,7 @@ async def run(
         edges,
         heard=lambda: p.join.seen("audio"),
         skew=tracks.skew,
+        sources=p.sources,
         paused=lambda: tracks.paused,
     )
 
@@ -244,7 +247,7 @@ async def run(
         tg.create_task(fan_out(), name="fan_out")
         helpers = [tg.create_task(beat(), name="health")]
         if stop is not None:
-            helpers.append(tg.create_task(_cancel_on(stop, captures), name="stop"))
+            helpers.append(tg.create_task(_cancel_on(stop, captures, p.transcriber), name="stop"))
         await asyncio.wait(sinks)
         for helper in helpers:
             helper.cancel()
@@ -266,8 +269,12 @@ def _model(p: Pipeline) -> ModelV1:
     return p.model.model_copy(update={"transcriber": getattr(p.transcriber, "name", p.model.transcriber)})
 
 
-async def _cancel_on(stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """End capture only: everything downstream then drains and closes by itself."""
+async def _cancel_on(
+    stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]], transcriber: Transcriber
+) -> None:
+    """End capture only: everything downstream then drains and closes by itself, without partials, for which
+    nobody waits any more."""
     await stop.wait()
+    transcriber.cancel()
     for task in tasks:
         task.cancel()

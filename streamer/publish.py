@@ -18,7 +18,7 @@ from .payloads import (
 )
 from .types import Estimate, Reading
 
-DELIVERY = frozenset({"mqtt", "sink"})  # origins of notices about what goes out
+DELIVERY = frozenset({"mqtt", "sink", "console"})  # origins of notices about what goes out
 DIGITS = 6  # of every number that is computed: enough to compare, few enough to read
 
 

@@ -24,6 +24,7 @@ class Telemetry:
         channels: Every edge of the graph.
         heard: Stream time up to which sound has been analysed; infinite without sound.
         skew: Seconds by which sound arrives later than pictures, None while one of them is missing.
+        sources: Are asked for their ``drift`` (microphones) and ``skew`` (files), where they have one.
         paused: Whether capture is paused.
     """
 
@@ -35,10 +36,11 @@ class Telemetry:
         *,
         heard: Callable[[], float],
         skew: Callable[[], float | None],
+        sources: Sequence[object] = (),
         paused: Callable[[], bool],
     ) -> None:
         self._context, self._clock, self._channels = context, clock, channels
-        self._heard, self._skew, self._paused = heard, skew, paused
+        self._heard, self._skew, self._paused, self._sources = heard, skew, paused, sources
         self._last_time, self._last_frames, self._last_dropped = clock.now(), 0, 0
 
     def health(self) -> HealthV1:
@@ -59,6 +61,8 @@ class Telemetry:
             fps=round(fps, 2),
             lag=round(lag, 3),
             skew=None if skew is None else round(skew, 3),
+            drift=self._largest("drift"),
+            file_skew=self._largest("skew"),
             behind=behind and not self._paused(),
             paused=self._paused(),
             memory_mb=round(memory_mb(), 1),
@@ -68,6 +72,13 @@ class Telemetry:
             },
             problems=self._context.notices.all(),
         )
+
+    def _largest(self, name: str) -> float | None:
+        """Of what the sources measure under ``name``, the one farthest from zero."""
+        measured = (getattr(source, name, None) for source in self._sources)
+        found: list[float] = [value for value in measured if value is not None]
+        farthest = max(found, key=abs, default=None)
+        return None if farthest is None else round(farthest, 3)
 
 
 def memory_mb() -> float:

@@ -31,6 +31,7 @@ _LABELS = {  # of a bar, of a word
 _SPARE = (("#80607a", "#c9a3c2"), ("#607a80", "#a3c0c9"), ("#7a8060", "#bfc99a"))  # labels of other models
 _SPEAKERS = ("cyan", "yellow", "green", "magenta", "blue", "red")
 STALE = 10.0  # seconds after which an utterance that nobody finished is no longer shown
+DRIFT = 0.1  # seconds from which a drift is shown
 _WIDE = 96  # columns from which the modalities fit beside the words
 _CELL = 12  # columns of one label's bar, at least
 _PLAIN_BAR = 10  # signs of a full bar in a plain line
@@ -50,7 +51,7 @@ class View:
         self.partials: dict[str, EstimateV1] = {}
         self.health: HealthV1 | None = None
         self.session: SessionV1 | None = None
-        self.count = 0
+        self.count = self.skipped = 0
         self.position = 0.0  # seconds up to which estimates have arrived
         self._speakers: dict[str, str] = {}
         self._column = 2  # width of the speakers' names so far
@@ -64,6 +65,11 @@ class View:
                 self._take_session(event)
             case EstimateV1():
                 self._take_estimate(event)
+
+    def skip(self, events: int, finals: int) -> None:
+        """``events`` will not be shown, ``finals`` of them estimates that count."""
+        self.skipped += events
+        self.count += finals
 
     def _take_session(self, event: SessionV1) -> None:
         if event.event == "purged":
@@ -122,7 +128,9 @@ class View:
             parts.append(f"last after {last:.2f} s")
         if h is not None:
             parts += [f"lag {h.lag:.1f} s", f"{h.fps:.1f} fps", *_dropped(h)]
-            parts.append(f"{h.memory_mb:.0f} MB")
+            parts += [*_drift(h), f"{h.memory_mb:.0f} MB"]
+        if self.skipped:
+            parts.append(f"{self.skipped} not shown")
         footer = Text().append("  ".join(parts), "dim")
         if h is not None and h.behind:
             footer.append("  BEHIND", "bold red")
@@ -287,14 +295,19 @@ def _plain_health(h: HealthV1) -> str:
     state = " BEHIND" if h.behind else ""
     state += " PAUSED" if h.paused else ""
     problems = "".join(f"; {_clean(k)}: {_clean(v)}" for k, v in sorted(h.problems.items()))
-    figures = f"lag {h.lag:.1f} s, {h.fps:.1f} fps, {', '.join(_dropped(h))}, {h.memory_mb:.0f} MB"
-    return f"health:{state} {figures}{problems}"
+    figures = [f"lag {h.lag:.1f} s", f"{h.fps:.1f} fps", *_dropped(h), *_drift(h), f"{h.memory_mb:.0f} MB"]
+    return f"health:{state} {', '.join(figures)}{problems}"
 
 
 def _dropped(h: HealthV1) -> list[str]:
     """What was lost; pictures apart, since a stale one is let go by design."""
     stale = h.channels["video"].dropped if "video" in h.channels else 0
     return [f"dropped {h.dropped - stale}", *([f"stale pictures {stale}"] if stale else [])]
+
+
+def _drift(h: HealthV1) -> list[str]:
+    """A microphone's clock that runs visibly beside ours, or has lost sound."""
+    return [] if h.drift is None or abs(h.drift) < DRIFT else [f"drift {h.drift:+.1f} s"]
 
 
 def _plain_session(s: SessionV1) -> str:

@@ -121,7 +121,12 @@ class FakeTranscriber:
 
     name, min_confidence = "fake", 0.5
 
+    def __init__(self) -> None:
+        self.cancelled = False
+
     def push(self, u: Utterance) -> Iterator[Utterance]:
+        if self.cancelled and not u.final:
+            return
         words = f"{u.span.start:.3f}-{u.span.end:.3f}"
         if u.segment:
             u = replace(u, transcript=Transcript(words, "en", 1.0, "fake"), speaker=Speaker("s0", "Ann"))
@@ -129,6 +134,9 @@ class FakeTranscriber:
 
     def flush(self) -> Iterator[Utterance]:
         return iter(())
+
+    def cancel(self) -> None:
+        self.cancelled = True
 
 
 class FakeEncoder:

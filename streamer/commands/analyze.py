@@ -10,11 +10,12 @@ import typer
 
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
-from ..conversations import file_conversation_id
+from ..conversations import Resumed, file_conversation_id, resume
 from ..errors import ConfigError
+from ..paths import writable
 from ..sources.decode import probe
 from ..telemetry import peak_memory_mb
-from .common import add_mqtt, execute, fail_if_missing, media_table
+from .common import add_mqtt, execute, fail_if_missing, media_table, state_dir
 
 
 def run(
@@ -30,11 +31,15 @@ def run(
     """Analyse ``media`` and return the figures of the run.
 
     Raises:
-        ConfigError: ``out`` or ``json_file`` would overwrite the recording or the transcript beside it.
+        ConfigError: ``out`` or ``json_file`` cannot be written, or would overwrite the recording or the
+            transcript beside it.
     """
     fail_if_missing(media, "media file")
     for written in (out, json_file):
-        _spare(media, written)
+        if written is not None:
+            _spare(media, written)
+            writable(written)
+    named = override({}, settings).get("conversation") is not None
     table: Table = {
         "purpose": purpose,
         "publish_text": True,
@@ -44,13 +49,18 @@ def run(
     if pace is None:
         table["segmenter"] = {"partial_every": None}  # nobody waits for provisional estimates of a file
     if out is not None:
-        table["sink"].append({"kind": "jsonl", "path": str(out)})
+        # what an earlier analysis wrote is replaced, whatever the pace; a named conversation goes on
+        table["sink"].append({"kind": "jsonl", "path": str(out), "append": named})
     config = add_mqtt(parse(RunConfig, override(table, settings), "lmam analyze"), mqtt)
+    conversation = config.conversation or file_conversation_id(media)
+    resumed = resume(state_dir(config), conversation) if named else Resumed()
     session = Session(
-        conversation=config.conversation or file_conversation_id(media),
+        conversation=conversation,
         purpose=config.purpose or purpose,
         publish_text=config.publish_text,
         live=pace is not None,
+        first_sequence=resumed.first_sequence,
+        offset=resumed.offset,
     )
     report = execute(config, session, "lmam analyze", lossless=pace is None, speed=pace or 1.0)
     if out is not None:
@@ -64,8 +74,8 @@ def run(
     }
 
 
-def _spare(media: Path, written: Path | None) -> None:
-    if written is None or not written.exists():
+def _spare(media: Path, written: Path) -> None:
+    if not written.exists():
         return
     for read in (media, *(media.with_suffix(suffix) for suffix in (".vtt", ".srt"))):
         if read.exists() and written.samefile(read):

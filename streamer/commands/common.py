@@ -13,7 +13,7 @@ from typing import Any
 import platformdirs
 import typer
 
-from ..assemble import build, build_sinks, build_sources, choose_device, info, load_networks
+from ..assemble import build, build_sinks, build_sources, check, choose_device, info, load_networks
 from ..config import RunConfig, Table, override
 from ..context import Context, Session
 from ..errors import ConfigError, StreamerError
@@ -75,6 +75,7 @@ def execute(
     """
     device = choose_device(config.device)
     context = Context(session=session, state_dir=state_dir(config), device=device)
+    check(config, context, where)
     sources = build_sources(config, context, where)
     networks = load_networks(config.weights, device)
     tracks = frozenset[str]().union(*(s.tracks for s in sources))
@@ -115,6 +116,7 @@ def write_json(path: Path | None, value: Any) -> None:
     if path is None:
         return
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise StreamerError(f"{path}: cannot be written ({error.strerror})") from error

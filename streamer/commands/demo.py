@@ -28,7 +28,7 @@ def run(*, transcribe: bool, mqtt: str | None, pace: float | None, settings: Seq
         "transcriber": {"kind": "auto", "media": None} if transcribe else {"kind": "sidecar"},
         "sink": [
             {"kind": "console", "duration": probe(SAMPLE).duration},
-            {"kind": "mqtt", "broker": "embedded", "port": 0},
+            {"kind": "mqtt", "broker": "embedded"},
         ],
     }
     if pace is None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-
-import typer
+from collections.abc import Callable
 
 from ..channel import Channel, Overflow
 from ..clock import StreamClock
@@ -24,20 +23,17 @@ def run(url: str, prefix: str) -> None:
 async def _watch(options: Options, base: str) -> None:
     clock = StreamClock()
     events: Channel[Event] = Channel("watch", 256, Overflow.DROP_OLDEST, keep=kept)
+    console = ConsoleSink(Config())
 
     def hear(heard: Heard) -> None:
         for event in _events(heard):
             events.offer(event)
         if line := _line(heard):
-            typer.echo(line, err=True)
+            console.say(line, "dim")
 
-    def tell(problem: str | None) -> None:
-        typer.echo(
-            f"watching {options.address}" if problem is None else f"{options.address}: {problem}", err=True
-        )
-
+    tell = teller(str(options.address), console.say)
     listening = asyncio.create_task(watch(options, hear, clock, tell, base))
-    showing = asyncio.create_task(ConsoleSink(Config()).run(events, clock))
+    showing = asyncio.create_task(console.run(events, clock))
     for sign in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(sign, listening.cancel)
     try:
@@ -47,6 +43,19 @@ async def _watch(options: Options, base: str) -> None:
     finally:
         events.close()
         await showing
+
+
+def teller(address: str, say: Callable[[str], None]) -> Callable[[str | None], None]:
+    """Says how the connection to ``address`` stands whenever that changes, not with each attempt."""
+    said: list[str] = [""]
+
+    def tell(problem: str | None) -> None:
+        line = f"watching {address}" if problem is None else f"{address}: {problem}; trying again"
+        if line != said[0]:
+            said[0] = line
+            say(line)
+
+    return tell
 
 
 def _events(heard: Heard) -> list[Event]:

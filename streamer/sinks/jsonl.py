@@ -14,6 +14,7 @@ from ..clock import Clock
 from ..context import Context
 from ..conversations import logs, note_log, strike
 from ..errors import PublishError
+from ..paths import writable
 from ..payloads import EstimateV1, Event, SessionV1
 from ..redact import publishable
 
@@ -29,6 +30,14 @@ class Config(BaseModel):
         None,
         description="keep what it holds; default: no for a file (unless a conversation goes on), else yes",
     )
+
+    def file(self, conversation: str) -> Path:
+        """Where the lines of ``conversation`` go."""
+        return Path(str(self.path).replace("{conversation}", conversation)).expanduser()
+
+    def check(self, context: Context) -> None:
+        """Raises ConfigError where the file cannot be written; makes nothing."""
+        writable(self.file(context.session.conversation))
 
     def build(self, context: Context) -> JsonlSink:
         """Open the log.
@@ -47,7 +56,7 @@ class JsonlSink:
 
     def __init__(self, config: Config, context: Context) -> None:
         conversation = context.session.conversation
-        self.path = Path(str(config.path).replace("{conversation}", conversation)).expanduser()
+        self.path = config.file(conversation)
         self._context, self._partials = context, config.partials
         goes_on = context.session.live or context.session.first_sequence > 1
         keep = goes_on if config.append is None else config.append

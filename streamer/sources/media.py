@@ -83,9 +83,9 @@ class Media:
         return self.info.duration
 
     @property
-    def skew(self) -> float:
-        """How much later (seconds) the sound begins than the pictures."""
-        return self.info.skew
+    def skew(self) -> float | None:
+        """How much later (seconds) the sound begins than the pictures; None unless both are used."""
+        return self.info.skew if len(self._tracks) == 2 else None
 
     async def run(self, out: Out, clock: Clock) -> None:
         loop = asyncio.get_running_loop()

@@ -1,10 +1,15 @@
 """Words from the transcript beside a media file, as if a perfect recogniser had heard them.
 
 A cue goes to the segment of speech in which it is said. That is decided when the segment ends, without a look
-at what follows: the segment takes a cue if it covers half of it, or if it lies by half within it and covers a
-quarter. Subtitles often stay on screen after the words: a cue counts as long as its words can last
-(0.6 s a word and 0.5 s). Each cue is given once. Of several voices in one segment, the one that overlaps
-it longest is its speaker, and only that one's cues are given.
+at what follows: the segment takes a cue if it covers half of it, or covers a quarter and either lies by half
+within it or is the last that can have it. Subtitles often stay on screen after the words: a cue counts as
+long as its words can last (0.6 s a word and 0.5 s). Each cue is given once.
+
+Two voices at once. Of several in one segment, the one that overlaps it longest is its speaker. Where one
+channel hears everybody, the segment's words are those of all its cues, in the order in which they begin: it
+is one utterance with both in it, and no line is lost. Where each channel is a speaker of its own, only its
+speaker's cues are given, and the others wait for theirs; a voice is at home on the channel that gave it most
+of its time so far.
 """
 
 from __future__ import annotations
@@ -69,13 +74,14 @@ class Sidecar:
             voice: Speaker(f"s{i}", label=voice, confidence=1.0) for i, voice in enumerate(voices)
         }
         self._finals = Finals()
+        self._homes: dict[str | None, dict[int, float]] = {}  # seconds by voice and channel
         self.name, self._language, self.min_confidence = name, language, min_confidence
 
     def push(self, utterance: Utterance) -> Iterator[Utterance]:
         if utterance.segment is None:
             yield utterance
         elif not self._finals.late(utterance.segment):
-            yield self._transcribed(utterance)
+            yield self._transcribed(utterance, utterance.segment.audio.channel)
 
     def flush(self) -> Iterator[Utterance]:
         return iter(())
@@ -83,28 +89,38 @@ class Sidecar:
     def cancel(self) -> None:
         """Nothing is ever under way."""
 
-    def _transcribed(self, utterance: Utterance) -> Utterance:
+    def _transcribed(self, utterance: Utterance, channel: int) -> Utterance:
         span, final = utterance.span, utterance.final
         lines = [line for line in self._lines if _belongs(line.said, span, final)]
         seconds: dict[str | None, float] = {}
         for line in lines:
             seconds[line.cue.voice] = seconds.get(line.cue.voice, 0.0) + _overlap(line.said, span)
-        voice = max(seconds, key=lambda v: seconds[v], default=None)
-        mine = [line for line in lines if line.cue.voice == voice]
+        apart = utterance.speaker.confidence is not None  # the channel tells who speaks
+        at_home = [v for v in seconds if self._home(v) in (channel, None)] if apart else []
+        voice = max(at_home or seconds, key=lambda v: seconds[v], default=None)
+        mine = [line for line in lines if line.cue.voice == voice or not apart]
         if final:
             self._lines = [line for line in self._lines if line not in mine]
+            if voice is not None:
+                home = self._homes.setdefault(voice, {})
+                home[channel] = home.get(channel, 0.0) + seconds[voice]
         if self._speakers:
             utterance = replace(utterance, speaker=self._speakers.get(voice or "", UNKNOWN))
         text = " ".join(line.cue.text if final else _so_far(line, span.end) for line in mine).strip()
         transcript = Transcript(text, self._language, 1.0, self.name) if text else None
         return replace(utterance, transcript=transcript)
 
+    def _home(self, voice: str | None) -> int | None:
+        seconds = self._homes.get(voice, {})
+        return max(seconds, key=lambda channel: seconds[channel], default=None)
+
 
 def _belongs(said: Span, heard: Span, final: bool) -> bool:
     overlap = _overlap(said, heard)
     if overlap >= said.duration / 2:
         return True
-    return overlap >= heard.duration / 2 and (overlap >= said.duration / 4 or not final)
+    last = final and said.end <= heard.end
+    return (last or overlap >= heard.duration / 2) and (overlap >= said.duration / 4 or not final)
 
 
 def _overlap(a: Span, b: Span) -> float:

@@ -110,6 +110,41 @@ async def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: byte
     assert "Traceback" not in ended.err
 
 
+async def test_a_paced_analysis_replaces_the_log_of_the_one_before(tmp_path: Path) -> None:
+    media, log = shared_data("asr", "sb_spk1_snt5.flac"), tmp_path / "log.jsonl"
+    options = ("--pace", "10", "--out", str(log), "--set", "transcriber.kind=none")
+    for _ in range(2):
+        ended = await lmam("analyze", str(media), *options, state=tmp_path)
+        assert ended.code == 0, ended.err
+    assert [e.sequence for e in read_log(log)] == [1]
+
+
+async def test_a_named_conversation_goes_on_in_its_log(tmp_path: Path) -> None:
+    media, log = shared_data("asr", "sb_spk1_snt5.flac"), tmp_path / "log.jsonl"
+    options = ("--out", str(log), "--set", "transcriber.kind=none", "--set", "conversation=talk")
+    for _ in range(2):
+        ended = await lmam("analyze", str(media), *options, state=tmp_path)
+        assert ended.code == 0, ended.err
+    first, second = read_log(log)
+    assert [first.sequence, second.sequence] == [1, 2]
+    assert first.id != second.id
+    assert second.start >= first.end
+
+
+async def test_what_cannot_work_is_said_at_once_with_code_2(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for args in (
+        ("--out", str(tmp_path / "file" / "a.jsonl")),
+        ("--json", str(tmp_path)),
+        ("--set", "transcriber.modl=tiny"),
+        ("--set", "sink.0.kind=consle"),
+    ):
+        ended = await lmam("analyze", str(SAMPLE), *args, state=tmp_path)
+        assert ended.code == 2, ended.err
+        assert "Traceback" not in ended.err
+        assert ended.out == ""
+
+
 async def test_wrong_usage_exits_2(tmp_path: Path) -> None:
     for args in (("--pace", "slow"), ("--set", "segmenter.max_speach=3"), ("--set", "purpose=fun")):
         ended = await lmam("analyze", str(SAMPLE), *args, state=tmp_path)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from streamer.assemble import transcriber_table
+from streamer.assemble import check, transcriber_table
 from streamer.config import RunConfig, Table
+from streamer.context import Context, Session
+from streamer.errors import ConfigError
 
 FILM: Table = {"kind": "media", "path": "talk.mp4"}
 
@@ -27,3 +31,37 @@ def test_what_the_configuration_says_stands(given: Table) -> None:
 def test_who_does_not_look_for_one_is_told_nothing() -> None:
     assert table({"kind": "none"}) == {"kind": "none"}
     assert table({"kind": "auto"}, {"kind": "microphone"}) == {"kind": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (
+            {"sink": [{"kind": "jsonl", "pth": "x"}]},
+            r"x\.toml \[\[sink\]\] 0 .*unknown key 'pth'; known: path",
+        ),
+        (
+            {"sink": [{"kind": "console"}, {"kind": "jsnl"}]},
+            r"\[\[sink\]\] 1: no kind 'jsnl'; known: .*jsonl",
+        ),
+        ({"sink": [{"kind": "jsonl", "path": "FOLDER"}]}, r"cannot be written \(it is a folder\)"),
+        ({"transcriber": {"kind": "pocketsphinx", "partial": 1}}, r"\[transcriber\].*unknown key 'partial'"),
+        ({"vad": {"kind": "silent"}}, r"\[vad\]: no kind 'silent'"),
+        ({"face": {"detector": 3}}, r"\[face\]"),
+    ],
+)
+def test_what_is_wrong_with_any_table_is_said_before_networks_are_loaded(
+    config: Table, says: str, tmp_path: Path
+) -> None:
+    for sink in config.get("sink", ()):
+        if sink.get("path") == "FOLDER":
+            sink["path"] = str(tmp_path)
+    context = Context(session=Session(conversation="c", purpose="demo"), state_dir=tmp_path)
+    with pytest.raises(ConfigError, match=says):
+        check(RunConfig.model_validate(config), context, "x.toml")
+
+
+def test_a_sound_configuration_passes_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    config = RunConfig(sink=({"kind": "jsonl", "path": str(tmp_path / "logs" / "{conversation}.jsonl")},))
+    check(config, Context(session=Session(conversation="c", purpose="demo"), state_dir=tmp_path), "x.toml")
+    assert list(tmp_path.iterdir()) == []

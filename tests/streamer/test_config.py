@@ -78,7 +78,9 @@ def test_a_setting_reaches_into_a_list_of_tables() -> None:
     assert table["sink"][0]["url"] == "mqtt://a"
 
 
-@pytest.mark.parametrize("setting", ["x", "=1", "sink.5.url=x", "sink.url.x=1", "sink.0=x", "purpose.a=1"])
+@pytest.mark.parametrize(
+    "setting", ["x", "=1", "sink.5.url=x", "sink.url.x=1", "sink.0=x", "purpose.a=1", "a..b=1", ".a=1"]
+)
 def test_a_setting_that_fits_nowhere_is_refused(setting: str) -> None:
     with pytest.raises(ConfigError, match="--set"):
         override({"purpose": "demo", "sink": [{"kind": "mqtt"}]}, [setting], {})
@@ -107,6 +109,21 @@ def test_a_package_that_a_kind_needs_is_named(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(ConfigError, match="needs the package 'a_package_nobody_has'"):
         plugin("somekinds", {"kind": "needs"}, "live.toml")
     sys.modules.pop("somekinds", None)
+
+
+@pytest.mark.parametrize("name", ["LMAM__", "LMAM____", "LMAM__SEGMENTER__", "LMAM____X"])
+def test_a_variable_that_names_no_key_is_explained(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"environment variable {name}: names no key; expected LMAM__KEY="):
+        override({}, [], {name: "x"})
+
+
+@pytest.mark.parametrize("number", ["inf", "nan", "-inf"])
+def test_a_number_without_end_is_refused_wherever_it_stands(number: str, tmp_path: Path) -> None:
+    for key in ("segmenter.max_speech", "source.0.pace", "join.max_wait"):
+        with pytest.raises(ConfigError, match=rf"{key}: expected a finite number \(got {number}\)"):
+            load(write(tmp_path, '[[source]]\nkind = "media"'), [f"{key}={number}"], {})
+    with pytest.raises(ConfigError, match=r"\[\[source\]\] 0 .*: pace: expected a finite number"):
+        plugin("streamer.sources", {"kind": "media", "path": "x", "pace": float(number)}, "[[source]] 0")
 
 
 def test_every_key_is_described() -> None:

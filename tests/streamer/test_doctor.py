@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from models import checkpoint
-from models.train_fusion import digest
+from models.checkpoint import digest
 from streamer import doctor
 from streamer.doctor import Check, checks, passed, render, to_json
 from streamer.errors import CaptureError

@@ -151,6 +151,25 @@ async def test_stop_finishes_the_utterance_that_is_being_heard() -> None:
     assert sink.sessions == ["started", "consent", "stopped"]
 
 
+async def test_stop_ends_provisional_transcription_and_the_final_still_comes() -> None:
+    clock, sink, stop = ManualClock(), Collect(), asyncio.Event()
+    source = FakeSource(speech_script("..####" + "#" * 500), tracks=["audio"], paced=True)
+    p = graph([source], [sink], live=True, segmenter=SegmenterConfig(), video=False)
+    transcriber = p.transcriber
+    assert isinstance(transcriber, FakeTranscriber)
+    task = asyncio.create_task(run(p, context(live=True), lossless=False, clock=clock, stop=stop))
+    await play(clock, 2.0)
+    early = transcriber.cancelled
+    before = [e for e in sink.got if isinstance(e, EstimateV1)]
+    assert before
+    assert not any(e.final for e in before)
+    stop.set()
+    await settle(200)
+    await task
+    assert (early, transcriber.cancelled) == (False, True)
+    assert [e.final for e in sink.got if isinstance(e, EstimateV1)][len(before) :] == [True]
+
+
 async def test_a_source_that_breaks_loses_nothing_already_heard() -> None:
     sink = Collect()
     broken = FakeSource(

@@ -13,6 +13,14 @@ from tests.messages import BEGAN, estimate, session
 LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
 
 
+def test_a_clock_that_drifts_is_shown_from_a_tenth_of_a_second_on() -> None:
+    view = View()
+    for drift, shown in ((None, False), (0.05, False), (-0.31, True)):
+        line = view.line(health(drift=drift))
+        assert ("drift -0.3 s" in line) is shown
+        assert ("drift" in line) is shown
+
+
 def health(**changes: object) -> HealthV1:
     facts: dict[str, object] = {
         "conversation": "c1",

@@ -3,18 +3,23 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import logging
+import sys
+import threading
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 
-from streamer.channel import Channel
-from streamer.clock import ManualClock
-from streamer.context import Context, Session
+from streamer.channel import Channel, Overflow
+from streamer.clock import ManualClock, settle
+from streamer.context import Context, Notices, Session
 from streamer.errors import PublishError
-from streamer.payloads import Event
+from streamer.payloads import Event, kept
+from streamer.sinks import console
 from streamer.sinks.console import Config, ConsoleSink
+from streamer.terminal import ROOM
 from tests.fakes import Inbox
 from tests.messages import estimate, session
 from tests.streamer.test_view import health
@@ -168,6 +173,136 @@ async def test_a_terminal_that_was_closed_is_named() -> None:
 
     with pytest.raises(PublishError, match=r"console: .*Input/output error"):
         await show(Gone(), [estimate(1)])
+
+
+class Held(Pipe):
+    """A pipe or terminal whose other side reads nothing until ``gate`` is open."""
+
+    def __init__(self, terminal: bool = False) -> None:
+        super().__init__()
+        self.gate, self._terminal = threading.Event(), terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        self.gate.wait()
+        return super().write(text)
+
+    @property
+    def shown(self) -> str:
+        return self.bytes.getvalue().decode()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_a_held_terminal_holds_nothing_else_and_counts_what_it_misses(terminal: bool) -> None:
+    file, notices = Held(terminal), Notices()
+    sink = ConsoleSink(Config(), file, notices=notices)
+    inbox: Channel[Event] = Channel("sink0", ROOM, Overflow.DROP_OLDEST, keep=kept)
+    task = asyncio.create_task(sink.run(inbox, ManualClock()))
+    await inbox.send(session())
+    for n in range(1, 2 * ROOM + 50):
+        await inbox.send(estimate(n, text=f"number {n}."))  # would wait for ever if the sink did
+    await settle()
+    assert "the terminal is held" in notices.all()["console"]
+    assert sink.skipped in (ROOM + 49, ROOM + 50)  # one may be stuck on its way
+    file.gate.set()
+    inbox.close()
+    await task
+    assert f"the terminal was held: {sink.skipped} updates were not shown" in file.shown
+    assert f"number {2 * ROOM + 49}." in file.shown
+    assert "observed expression" in file.shown  # the session's start is not among what was missed
+    assert sink.view.count == 2 * ROOM + 49
+    assert notices.all() == {}
+
+
+async def test_a_terminal_that_is_still_held_at_the_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "PATIENCE", 0.05)
+    file = Held(terminal=True)
+    sink = await show(file, [estimate(1), estimate(2)])
+    assert file.shown == ""
+    assert sink.skipped == 2
+    file.gate.set()
+    for thread in [t for t in threading.enumerate() if t.name == "console"]:
+        thread.join()
+    assert "Hello" not in file.shown  # what comes after the run is not mixed with it
+
+
+async def test_a_slow_reader_of_a_file_that_is_analysed_misses_nothing() -> None:
+    file = Held()
+    sink = ConsoleSink(Config(), file, waits=True)
+    inbox: Channel[Event] = Channel("sink0", 10)
+    task = asyncio.create_task(sink.run(inbox, ManualClock()))
+    said = [estimate(n) for n in range(1, 2 * ROOM + 50)]
+    for event in said:
+        if event is said[ROOM]:
+            file.gate.set()
+        await inbox.send(event)
+    inbox.close()
+    await task
+    assert len(file.shown.splitlines()) == len(said)
+    assert sink.skipped == 0
+
+
+async def test_what_is_logged_meanwhile_stands_above_the_live_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors, terminal, root = Terminal(), Terminal(), logging.getLogger()
+    monkeypatch.setattr(sys, "stderr", errors)
+    usual = logging.StreamHandler()
+    usual.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    monkeypatch.setattr(root, "handlers", [usual])
+    inbox: Channel[Event] = Channel("console", 4)
+    task = asyncio.create_task(ConsoleSink(Config(), terminal).run(inbox, ManualClock()))
+    await inbox.send(session())
+    await settle()
+    logging.getLogger("streamer.test").warning("the broker is away")
+    inbox.close()
+    await task
+    assert "WARNING the broker is away" in terminal.getvalue()
+    assert errors.getvalue() == ""
+    logging.getLogger("streamer.test").warning("all is over")
+    assert errors.getvalue() == "WARNING all is over\n"
+    assert root.handlers == [usual]
+
+
+@pytest.mark.parametrize("shown_on_a_terminal", [True, False])
+async def test_a_log_that_goes_elsewhere_stays_there(
+    shown_on_a_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = Terminal() if shown_on_a_terminal else Pipe()
+    monkeypatch.setattr(sys, "stderr", Pipe() if shown_on_a_terminal else Terminal())
+    usual = logging.StreamHandler()
+    monkeypatch.setattr(logging.getLogger(), "handlers", [usual])
+    inbox: Channel[Event] = Channel("console", 4)
+    task = asyncio.create_task(ConsoleSink(Config(), output).run(inbox, ManualClock()))
+    await inbox.send(session())
+    await settle()
+    assert logging.getLogger().handlers == [usual]
+    inbox.close()
+    await task
+
+
+async def test_a_line_that_is_no_event_goes_beside_the_view_or_to_standard_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    errors = Pipe()
+    monkeypatch.setattr(sys, "stderr", errors)
+    for file in (Terminal(), Pipe()):
+        sink = ConsoleSink(Config(), file)
+        sink.say("watching broker:1883")
+        await sink.run(cast("Channel[Event]", Inbox([session()])), ManualClock())
+        if isinstance(file, Terminal):
+            assert "watching broker:1883" in file.getvalue()
+    errors.flush()
+    assert errors.bytes.getvalue().decode() == "watching broker:1883\n"
+
+
+async def test_a_mistake_in_the_drawing_is_not_swallowed() -> None:
+    class Odd(Pipe):
+        def write(self, text: str) -> int:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await show(Odd(), [estimate(1)])
 
 
 def test_the_config_is_strict(tmp_path: Path) -> None:

@@ -38,10 +38,13 @@ def unheard(start: float, end: float) -> Utterance:
     return Utterance(Span(start, end), None, (), Speaker("unheard"))
 
 
-def growing(pcm: Floats, step: float, start: float = 0.0) -> list[Utterance]:
+def growing(pcm: Floats, step: float, start: float = 0.0, channel: int = 0) -> list[Utterance]:
     """``pcm`` as partials of every ``step`` seconds and a final."""
     ends = [*np.arange(step, len(pcm) / RATE, step), len(pcm) / RATE]
-    return [said(start, start + e, final=i == len(ends) - 1, revision=i, pcm=pcm) for i, e in enumerate(ends)]
+    return [
+        said(start, start + e, final=i == len(ends) - 1, revision=i, channel=channel, pcm=pcm)
+        for i, e in enumerate(ends)
+    ]
 
 
 def recording(*parts: str) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from streamer.errors import CaptureError, ConfigError
 from streamer.sources.sidecar import Cue
 from streamer.stage import run_inline
 from streamer.transcribers.sidecar import Config, Sidecar
-from streamer.types import Span, Speaker
+from streamer.types import Span, Speaker, Utterance
 
 from .talk import context, said, texts, unheard
 
@@ -23,6 +24,12 @@ def cue(start: float, end: float, text: str, voice: str | None = None) -> Cue:
 
 def stage(*cues: Cue) -> Sidecar:
     return Sidecar(cues, "sidecar talk.vtt")
+
+
+def alone(utterance: Utterance) -> Utterance:
+    """``utterance`` of a channel that is one speaker's own."""
+    assert utterance.segment is not None
+    return replace(utterance, speaker=Speaker(f"s{utterance.segment.audio.channel}", confidence=1.0))
 
 
 def test_each_segment_gets_the_words_said_in_it() -> None:
@@ -64,10 +71,62 @@ def test_cues_of_one_voice_in_one_segment_are_joined() -> None:
     assert texts(got) == ["one two three four"]
 
 
-def test_of_two_voices_in_one_segment_the_longer_one_speaks() -> None:
+def test_of_two_voices_in_one_segment_the_longer_one_speaks_and_no_line_is_lost() -> None:
     got = run_inline(stage(cue(0, 1, "oh no", "Ann"), cue(1, 4, "yes it is so", "Bob")), [said(0, 4)])
-    assert texts(got) == ["yes it is so"]
+    assert texts(got) == ["oh no yes it is so"]
     assert got[0].speaker == Speaker("s1", "Bob", 1.0)
+
+
+def test_a_voice_that_cuts_in_has_its_words_in_the_utterance_that_it_cuts_into() -> None:
+    got = run_inline(
+        stage(cue(0, 4, "I was going to say that", "Ann"), cue(2, 2.8, "no way", "Bob")),
+        [said(0, 4.1), said(6, 7)],
+    )
+    assert texts(got) == ["I was going to say that no way", None]
+    assert got[0].speaker.label == "Ann"
+
+
+def test_with_a_channel_for_each_speaker_every_cue_goes_to_its_own() -> None:
+    """Bob begins before Ann has ended, so that his cue lies by half in her segment, too."""
+    got = run_inline(
+        stage(
+            cue(0, 2, "one two three four", "Ann"),
+            cue(3, 5, "five six seven eight", "Bob"),
+            cue(6, 9, "ten eleven twelve thirteen fourteen", "Ann"),
+            cue(6.5, 10, "no that is not at all so", "Bob"),
+        ),
+        [
+            alone(said(0, 2)),
+            alone(said(3, 5, channel=1)),
+            alone(said(6.5, 8.9)),  # all of it is within Bob's cue
+            alone(said(6.4, 10, channel=1)),
+        ],
+    )
+    assert texts(got) == [
+        "one two three four",
+        "five six seven eight",
+        "ten eleven twelve thirteen fourteen",
+        "no that is not at all so",
+    ]
+    assert [u.speaker.label for u in got] == ["Ann", "Bob", "Ann", "Bob"]
+
+
+def test_a_voice_heard_first_by_the_other_microphone_finds_its_way_home() -> None:
+    """A cough of the other channel is taken for the beginning of Ann's first line."""
+    got = run_inline(
+        stage(
+            cue(0, 1, "ah well", "Ann"),
+            cue(2, 5, "this is what I think", "Ann"),
+            cue(6, 9, "and this is more", "Ann"),
+        ),
+        [alone(said(0, 0.9, channel=1)), alone(said(2, 5)), alone(said(6, 9))],
+    )
+    assert texts(got) == ["ah well", "this is what I think", "and this is more"]
+
+
+def test_a_cue_with_a_pause_in_the_middle_goes_to_the_last_segment_that_can_have_it() -> None:
+    got = run_inline(stage(cue(0, 5, "a b c d e f g h i j")), [said(0, 1.2), said(3.2, 8.5), said(9, 10)])
+    assert texts(got) == [None, "a b c d e f g h i j", None]
 
 
 def test_speakers_are_numbered_by_their_first_appearance() -> None:
