@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,14 @@ from models.dialogue import Dialogue
 from models.incremental import Steppable, Value, split, unroll
 
 S = TypeVar("S", bound=Value)
+
+
+class Forward(Protocol):
+    """A model of whole conversations."""
+
+    def forward(self, dialogue: Dialogue) -> Tensor: ...
+
+
 Same = Callable[[Tensor, Tensor, str], None]
 
 
@@ -124,3 +132,19 @@ def _padded(dialogue: Dialogue, extra: int) -> Dialogue:
         grow(d.speaker_BN, 3),
         grow(d.valid_BN, False),
     )
+
+
+@torch.no_grad()
+def check_masked(model: Forward, dialogue: Dialogue, *, atol: float = 1e-5) -> None:
+    """Assert of a model with the whole conversation in sight that it is masked and free of the batch."""
+    whole = model.forward(dialogue)
+    assert torch.isfinite(whole).all(), "logits are not finite"
+    assert whole.std() > 1e-3, "the model says the same of everything: the checks below would prove nothing"
+    n = whole.shape[1]
+
+    def same(got: Tensor, want: Tensor, why: str) -> None:
+        torch.testing.assert_close(got, want, atol=atol, rtol=0, msg=lambda m: f"{why}: {m}")
+
+    same(model.forward(rows(dialogue, slice(1, 2))), whole[1:2], "depends on the batch")
+    same(model.forward(masked_with(dialogue, float("nan"))), whole, "reads a masked modality")
+    same(model.forward(_padded(dialogue, 3))[:, :n], whole, "reads padding")

@@ -17,7 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.dialogue import MODALITIES, Dialogue, Turn
-from models.lmam import LMAM, present_only
+from models.lmam import Form
+from models.masks import present_only
+from models.span import Span
+from models.state import State as Memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,23 +97,30 @@ class GruLmam(nn.Module):
         nn.init.normal_(self.speaker.weight, std=0.02)
         self.whole, self.party = Streams(m, c.dim), Streams(m, c.dim)
         self.drop = nn.Dropout(c.dropout)
-        self.lmam = LMAM(modalities=m, dim=c.dim, rank=c.rank, window=c.window)
+        self.lmam = Form(rank=c.rank, memory="all").build(modalities=m, dim=c.dim, span=Span(c.window))
         self.head = nn.Sequential(nn.LayerNorm(c.dim), nn.Dropout(c.dropout), nn.Linear(c.dim, c.classes))
 
     def init_state(self, batch: int) -> State:
         """Before the first utterance of ``batch`` conversations."""
         c, m = self.config, len(MODALITIES)
         new = self.speaker.weight.new_zeros
-        return State(new(batch, m, c.dim), new(batch, c.speakers, m, c.dim), *self.lmam.memory(batch))
+        memory = self.lmam.memory(batch)
+        return State(
+            new(batch, m, c.dim),
+            new(batch, c.speakers, m, c.dim),
+            memory["h"],
+            memory["key"],
+            memory["there"],
+        )
 
     def step(self, turn: Turn, state: State) -> tuple[Tensor, State]:
         """Logits ``[B, C]`` of one utterance of each conversation, and the state after it."""
         x_BMD = self._inputs((turn.text_BT, turn.audio_BA, turn.visual_BV), turn.present_BM, turn.speaker_B)
         gates = self.whole.gates(x_BMD), self.party.gates(x_BMD)
         h_BMD, state = self._recur(x_BMD, gates, turn.present_BM, self._who(turn.speaker_B), state)
-        memory = (state.memory_BWMD, state.key_BWMR, state.there_BWM)
-        z_BD, (memory_BWMD, key_BWMR, there_BWM) = self.lmam.step(h_BMD, turn.present_BM, memory)
-        state = replace(state, memory_BWMD=memory_BWMD, key_BWMR=key_BWMR, there_BWM=there_BWM)
+        memory = Memory(h=state.memory_BWMD, key=state.key_BWMR, there=state.there_BWM)
+        z_BD, memory = self.lmam.step(h_BMD, turn.present_BM, memory)
+        state = replace(state, memory_BWMD=memory["h"], key_BWMR=memory["key"], there_BWM=memory["there"])
         logits_BC: Tensor = self.head(z_BD)
         return logits_BC, state
 
@@ -125,7 +135,7 @@ class GruLmam(nn.Module):
         x_BNMD = self._inputs((d.text_BNT, d.audio_BNA, d.visual_BNV), present_BNM, speaker_BN)
         whole_BNMG, party_BNMG = self.whole.gates(x_BNMD), self.party.gates(x_BNMD)
         who_BN = self._who(speaker_BN)
-        state, rows = self.init_state(len(x_BNMD)), []
+        state, rows = self.init_state(x_BNMD.shape[0]), []
         for n in range(x_BNMD.shape[1]):
             gates = whole_BNMG[:, n], party_BNMG[:, n]
             h_BMD, state = self._recur(x_BNMD[:, n], gates, present_BNM[:, n], who_BN[:, n], state)
@@ -149,7 +159,7 @@ class GruLmam(nn.Module):
         self, x_BMD: Tensor, gates: tuple[Tensor, Tensor], present_BM: Tensor, who_B: Tensor, state: State
     ) -> tuple[Tensor, State]:
         """h = input + conversation + speaker, and the state in which both streams have moved on."""
-        at = (torch.arange(len(who_B), device=who_B.device), who_B)
+        at = (torch.arange(who_B.shape[0], device=who_B.device), who_B)
         before_BMD = state.party_BSMD[at]
         here = present_BM.unsqueeze(-1)
         whole_BMD = torch.where(here, self.whole(gates[0], state.global_BMD), state.global_BMD)
