@@ -1,31 +1,25 @@
-"""MELD: conversations of the TV show Friends with one emotion for each utterance (Poria et al. 2019).
+"""MELD as the shipped model is trained on it: split by split, speakers by order of first appearance.
 
-Read from ``meld/meld_text_prosody.csv.gz`` (labels of declare-lab/MELD, Praat measures of SpeechCueLLM).
-Speakers are anonymous: their order of first appearance in the conversation (0, 1, ...), which is all that a
-live node knows.
+`models.data.meld` reads the file; here the raw measures keep double precision and speakers are anonymous
+(0, 1, ...), which is all that a live node knows.
+
+Shape suffixes: N utterances, A measures.
 """
 
 from __future__ import annotations
 
-import csv
-import gzip
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
-MEASURES = (
-    "duration",
-    "intensity_variation",
-    "avg_pitch",
-    "pitch_std",
-    "pitch_range",
-    "articulation_rate",
-    "mean_hnr",
-)
-SPLITS = {"train": "train", "dev": "valid", "test": "test"}
+from models.data import table
+from models.data.meld import LABELS as LABELS
+from models.data.meld import MEASURES as MEASURES
+from models.data.meld import SPLITS, dialogues
+from models.data.table import tidy as tidy
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +40,14 @@ def load(data: Path, split: str, measures: tuple[str, ...] = MEASURES) -> list[C
     """
     if split not in SPLITS:
         raise ValueError(f"no split {split!r}; MELD has {', '.join(SPLITS)}")
-    path = data / "meld" / "meld_text_prosody.csv.gz"
-    if not path.is_file():
-        raise ValueError(f"{path}: not found; --data must name the folder that holds meld/")
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["split"] == SPLITS[split]]
-    dialogues: dict[int, list[dict[str, str]]] = {}
-    for row in rows:
-        dialogues.setdefault(int(row["dialogue_id"]), []).append(row)
-    return [
-        _conversation(sorted(d, key=lambda r: int(r["utterance_id"])), measures) for d in dialogues.values()
-    ]
+    return [_conversation(rows, measures) for rows in dialogues(data)[split]]
 
 
-def _conversation(rows: list[dict[str, str]], measures: tuple[str, ...]) -> Conversation:
-    missing = [m for m in measures if m not in rows[0]]
-    if missing:
-        raise ValueError(f"MELD has no measure {missing[0]!r}; it has {', '.join(MEASURES)}")
+def _conversation(rows: Sequence[table.Row], measures: tuple[str, ...]) -> Conversation:
     order: dict[str, int] = {}
-    speakers = tuple(order.setdefault(r["speaker"], len(order)) for r in rows)
-    audio = [[float(r[m]) if r[m] else np.nan for m in measures] for r in rows]
     return Conversation(
         tuple(tidy(r["text"]) for r in rows),
-        speakers,
-        tuple(LABELS.index(r["emotion"]) for r in rows),
-        np.array(audio, dtype=np.float64),
+        tuple(order.setdefault(r["speaker"], len(order)) for r in rows),
+        tuple(table.index(LABELS, r["emotion"], "MELD") for r in rows),
+        table.measured(rows, measures),
     )
-
-
-def tidy(text: str) -> str:
-    """``text`` with the typographic quotes and encoding leftovers of the corpus made plain."""
-    for odd, plain in (
-        ("\x92", "'"),
-        ("’", "'"),
-        ("‘", "'"),
-        ("“", '"'),
-        ("”", '"'),
-        ("…", "..."),
-        ("\x85", "..."),
-    ):
-        text = text.replace(odd, plain)
-    return " ".join(text.split())
