@@ -17,12 +17,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from models.checkpoint import WEIGHTS, CheckpointError, read_meta
+from models.checkpoint import WEIGHTS, CheckpointError, digest, read_meta
 from models.encoders.face import FaceNet
 from models.encoders.text import TextEncoder
 from models.fusion_weights import load_fusion
 from models.synthetic_faces import faces
-from models.train_fusion import bank, digest, pairs, subsets
+from models.train_fusion import bank, pairs, subsets
 from models.train_meld import NOISY, Corpus, noisy
 
 MEASURES = ("weighted_f1", "macro_f1", "accuracy", "ece")

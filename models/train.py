@@ -15,7 +15,7 @@ import torch
 from rich.logging import RichHandler
 from rich.progress import Progress
 
-from models.checkpoint import WEIGHTS, CheckpointError
+from models.checkpoint import WEIGHTS, CheckpointError, digest
 from models.encoders.text import pretrained
 from models.train_meld import Corpus, Features, Setup, Trainer, Variant
 
@@ -102,7 +102,7 @@ def train_fusion(args: argparse.Namespace) -> None:
     setup = Setup.read(args.config)
     corpus = Corpus.read(args.data, setup.measures)
     recipe = stage.Recipe(**setup.fusion)
-    face = "" if args.controls else stage.digest(args.face)  # before it is read: others may replace it
+    face = "" if args.controls else digest(args.face)  # before it is read: others may replace it
     seen = (
         {}
         if args.controls
@@ -112,7 +112,7 @@ def train_fusion(args: argparse.Namespace) -> None:
         folder = args.out / "full" / f"seed{seed}"
         if not (folder / "fusion.pt").exists():
             raise ValueError(f"{folder}: seed {seed} of 'meld' has not finished")
-        encoders = {"face": face, "text": stage.digest(folder / "text.safetensors")}
+        encoders = {"face": face, "text": digest(folder / "text.safetensors")}
         data = stage.banks(TextEncoder.load(folder / "text.safetensors"), corpus, args.cache)
         start = stage.first_stage(folder / "fusion.pt", setup)
         if args.controls:

@@ -394,9 +394,3 @@ def store(path: Path, trained: Trained, prior: Prior, encoders: dict[str, str], 
         "metrics": trained.figures["test"],
     }
     save_fusion(path, trained.net, prior, trained.temperature, facts)
-
-
-def digest(path: Path) -> str:
-    """16 digits of the SHA-256 of a weight file's tensors, which other facts in the header leave alone."""
-    raw = path.read_bytes()
-    return hashlib.sha256(raw[8 + int.from_bytes(raw[:8], "little") :]).hexdigest()[:16]

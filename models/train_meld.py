@@ -154,8 +154,11 @@ class Trainer:
         seed: int,
         folder: Path,
         features: Features,
+        about: dict[str, Any] | None = None,
     ) -> None:
+        """``about`` is what the encoder's file says of itself (default: `facts`)."""
         torch.manual_seed(seed)
+        self.about = about or facts()
         self.random = random.Random(seed)
         self.corpus, self.recipe, self.variant, self.folder = corpus, setup.recipe, variant, folder
         self.features, self.encoder = features, features.encoder
@@ -296,7 +299,7 @@ class Trainer:
         shipped = None
         if not self.variant.frozen:
             path = self.folder / "text.safetensors"
-            self.encoder.save(path, facts())
+            self.encoder.save(path, self.about)
             shipped = TextEncoder.load(path)
         c = self.corpus
         dev, labels = self.predict(c.dev, encoder=shipped)

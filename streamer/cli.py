@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +11,18 @@ import typer
 
 from .errors import ConfigError
 
+CONVERSATIONS = "Conversations"  # headings of the list of commands
+MACHINE = "This machine"
+RESEARCH = "Training and measuring"
+
 app = typer.Typer(
     name="lmam",
     help="Reads the expression of people in a conversation, live, and publishes estimates over MQTT."
     " An estimate is an observer's reading of expression, never a person's inner state.",
+    epilog="Begin with 'lmam demo', then 'lmam doctor' and 'lmam devices'; 'lmam COMMAND --help' tells more."
+    " Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 stopped. Environment: LMAM_WEIGHTS"
+    " (folder of pulled weights), LMAM_MQTT_PASSWORD, LMAM_LOG (INFO and DEBUG say more),"
+    " LMAM__TABLE__KEY (any configuration value).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -21,64 +30,145 @@ app = typer.Typer(
 models = typer.Typer(
     help="Weights on this machine: what there is, fetching more, checking them.", no_args_is_help=True
 )
-app.add_typer(models, name="models")
+app.add_typer(models, name="models", rich_help_panel=MACHINE)
+bench = typer.Typer(help="What the parts of this program cost, and how well they do.", no_args_is_help=True)
+app.add_typer(bench, name="bench", rich_help_panel=RESEARCH)
+data_app = typer.Typer(help="Corpora: what they hold, what stands twice, features.", no_args_is_help=True)
+app.add_typer(data_app, name="data", rich_help_panel=RESEARCH)
 
 Settings = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set any configuration value, such as segmenter.max_speech=10."
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a configuration value, such as segmenter.max_speech=10 or transcriber.kind=none; may be"
+        " given several times. docs/configuration.md has every key.",
     ),
 ]
 Mqtt = Annotated[
     str | None,
-    typer.Option("--mqtt", metavar="URL", help="Publish to this broker: mqtt://host, mqtts://, ws://."),
+    typer.Option(
+        "--mqtt",
+        metavar="URL",
+        help="Publish to this broker, in place of a configured one: mqtt://user@host:1883, mqtts://, ws:// or"
+        " wss://. The password is best given as LMAM_MQTT_PASSWORD.",
+    ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Also write the result as JSON.")]
+DataFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="FOLDER", envvar="LMAM_DATA", help="The folder that holds a folder for each corpus."
+    ),
+]
 Pace = Annotated[
     str,
-    typer.Option("--pace", metavar="fast|N", help="As fast as possible and lossless, or N times real time."),
+    typer.Option(
+        "--pace",
+        metavar="fast|N",
+        help="fast: as fast as possible, and nothing is left out; N (0.1 to 100): N times real time, as if it"
+        " were live: what cannot keep up is left out and counted.",
+    ),
 ]
 
 
-@app.command()
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lmam {version('lmam-streamer')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of `lmam` itself."""
+
+
+@app.command(rich_help_panel=CONVERSATIONS)
 def demo(
     transcribe: Annotated[
         bool,
-        typer.Option("--transcribe", help="Recognise the speech instead of reading the sidecar transcript."),
+        typer.Option(
+            "--transcribe", help="Recognise the speech instead of reading the transcript beside the sample."
+        ),
     ] = False,
     mqtt: Mqtt = None,
     pace: Pace = "1.0",
     settings: Settings = None,
 ) -> None:
-    """Run the main job on the bundled sample, with a broker of its own; ends by itself with a summary."""
+    """See it work on a bundled conversation of 55 s; needs no devices, no broker and no network.
+
+    Estimates appear as they happen, and a broker of its own publishes them: 'lmam watch mqtt://127.0.0.1'
+    in another terminal shows them, too. It ends with a summary and the path of its log.
+    """
     from .commands import demo as command
 
     command.run(transcribe=transcribe, mqtt=mqtt, pace=_pace(pace), settings=settings or [])
 
 
-@app.command()
+@app.command(rich_help_panel=CONVERSATIONS)
 def run(
-    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A TOML file, such as configs/live.toml.")],
+    config: Annotated[
+        Path,
+        typer.Argument(
+            metavar="CONFIG",
+            help="A TOML file; begin with a copy of configs/live.toml. It declares purpose"
+            " and consent, without which nothing is captured (docs/privacy.md).",
+        ),
+    ],
     mqtt: Mqtt = None,
     settings: Settings = None,
 ) -> None:
-    """Capture live what CONFIG names and publish estimates until Ctrl-C."""
+    """Capture live what CONFIG names (microphones, cameras) and publish estimates until Ctrl-C.
+
+    Ctrl-C finishes what is being said and delivers it; a second one stops at once. What a broker did not
+    take is kept, and sent by the next run.
+    """
     from .commands import live as command
 
     command.run(config, mqtt=mqtt, settings=settings or [])
 
 
-@app.command()
+@app.command(rich_help_panel=CONVERSATIONS)
 def analyze(
-    media: Annotated[Path, typer.Argument(metavar="MEDIA", help="A sound or video file.")],
+    media: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MEDIA",
+            help="A sound or video file. Its words come from MEDIA.vtt or .srt beside it,"
+            " where there is one and no Whisper weights are.",
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write final estimates as JSON lines.")
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write final estimates here, one line of JSON each; what an earlier analysis wrote is"
+            " replaced, unless a conversation is named (--set conversation=NAME), which goes on.",
+        ),
     ] = None,
     pace: Pace = "fast",
     mqtt: Mqtt = None,
-    purpose: Annotated[str, typer.Option(help="What the estimates are for.")] = "research",
+    purpose: Annotated[
+        str,
+        typer.Option(
+            metavar="WORD",
+            help="What the estimates are for: research, personal, robot, medical, safety, demo or other.",
+        ),
+    ] = "research",
     settings: Settings = None,
-    json_file: Json = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json",
+            metavar="FILE",
+            help="Also write the figures of the run as JSON: seconds, utterances, memory.",
+        ),
+    ] = None,
 ) -> None:
     """Read a recording: one estimate per utterance, the same every time."""
     from .commands import analyze as command
@@ -96,38 +186,80 @@ def analyze(
     write_json(json_file, report)
 
 
-@app.command()
+@app.command(rich_help_panel=CONVERSATIONS)
 def watch(
     url: Annotated[
-        str, typer.Argument(metavar="URL", help="The broker of a running node: mqtt://host:port.")
+        str,
+        typer.Argument(
+            metavar="URL", help="The broker that nodes publish to: mqtt://user@host:1883, mqtts://, ws://."
+        ),
     ],
-    prefix: Annotated[str, typer.Option(help="Topics below this prefix.")] = "affect/v1",
+    prefix: Annotated[
+        str, typer.Option(metavar="TOPIC", help="First part of the topics, as the nodes' sinks have it.")
+    ] = "affect/v1",
 ) -> None:
-    """Show what any running node publishes, until Ctrl-C."""
+    """Show what all nodes at a broker publish, as on their own console, until Ctrl-C."""
     from .commands import watch as command
 
     command.run(url, prefix)
 
 
-@app.command()
+@app.command(rich_help_panel=MACHINE)
 def devices(json_file: Json = None) -> None:
-    """List microphones and cameras."""
+    """List microphones and cameras, by the names and numbers that a configuration uses."""
     from .commands import devices as command
 
     command.run(json_file)
 
 
-@app.command()
-def doctor(mqtt: Mqtt = None, json_file: Json = None) -> None:
+@app.command(rich_help_panel=MACHINE)
+def doctor(
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            "--mqtt", metavar="URL", help="Also look whether this broker answers: mqtt://user@host:1883, ..."
+        ),
+    ] = None,
+    json_file: Json = None,
+) -> None:
     """Check this machine: each part is OK, or says what to do. Exits 1 where something needed is missing."""
     from .commands import doctor as command
 
     command.run(mqtt, json_file)
 
 
+@data_app.command("check")
+def data_check(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH...", help="A corpus of --data (meld, mosi, ...), or a path to one."),
+    ],
+    data: DataFolder = None,
+    json_file: Json = None,
+) -> None:
+    """Print counts, labels and gaps of corpora, and what stands twice, within each and between them."""
+    from .commands import data as command
+
+    command.check(names, data, json_file)
+
+
+@data_app.command("extract")
+def data_extract(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="MELD.Raw, unpacked.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the features go.")],
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Processes; default: one for each core.")
+    ] = None,
+) -> None:
+    """Make features of recorded clips with the encoders that run live; an interrupted run goes on."""
+    from .commands import extract as command
+
+    command.run(folder, out, jobs)
+
+
 @models.command("list")
 def models_list() -> None:
-    """What ships, what was pulled and what can be pulled, with licences."""
+    """What ships, what was pulled and what can be pulled, with licences and the folder they are in."""
     from .commands import weights as command
 
     command.show()
@@ -157,11 +289,127 @@ def models_verify(
     command.check(names or [])
 
 
-@app.command()
+@bench.command("params")
+def bench_params(
+    dim: Annotated[int, typer.Option(min=1, help="Width of each modality.")] = 512,
+    modalities: Annotated[int, typer.Option(min=1, help="How many there are.")] = 3,
+    window: Annotated[int, typer.Option(min=1, help="Utterances remembered.")] = 16,
+    json_file: Json = None,
+) -> None:
+    """Weights, arithmetic and memory of every fusion, worked out from the fusion itself."""
+    from .commands import bench as command
+
+    command.params(dim, modalities, window, json_file)
+
+
+@app.command(rich_help_panel=RESEARCH)
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="One of configs/models/*.toml.")],
+    data: DataFolder = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Where the run is kept; default: runs/CONFIG-seedN."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Default: the configuration's.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
+    accelerator: Annotated[
+        str, typer.Option("--accelerator", metavar="auto|cpu|gpu", help="Where to train.")
+    ] = "auto",
+    devices: Annotated[int, typer.Option("--devices", min=1, help="More than one train together.")] = 1,
+    json_file: Json = None,
+) -> None:
+    """Train a conversation model; needs the extra 'train'."""
+    from .commands import training as command
+
+    command.train(
+        config,
+        data,
+        out=out,
+        seed=seed,
+        resume=resume,
+        accelerator=accelerator,
+        devices=devices,
+        json_file=json_file,
+    )
+
+
+@app.command(rich_help_panel=RESEARCH)
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A model of 'lmam train'.")],
+    data: DataFolder = None,
+    split: Annotated[
+        str, typer.Option("--split", metavar="train|dev|test", help="What to measure on.")
+    ] = "test",
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="MODALITY", help="Measure with it missing; may come twice."),
+    ] = None,
+    word_errors: Annotated[
+        float, typer.Option("--word-errors", metavar="SHARE", help="Of test's words made wrong, 0 to 1.")
+    ] = 0.0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Draw confusion and reliability into it.")
+    ] = None,
+    json_file: Json = None,
+) -> None:
+    """Measure a trained model: accuracy, F1, each class, calibration."""
+    from .commands import training as command
+
+    command.evaluate(
+        checkpoint,
+        data,
+        split=split,
+        without=without or [],
+        word_errors=word_errors,
+        out=out,
+        json_file=json_file,
+    )
+
+
+@app.command(rich_help_panel=RESEARCH)
+def sweep(
+    configs: Annotated[
+        list[str], typer.Argument(metavar="CONFIG...", help="Configurations; the first is the baseline.")
+    ],
+    data: DataFolder = None,
+    seeds: Annotated[
+        list[str] | None,
+        typer.Option("--seeds", metavar="SEED...", help="0 1 2, 0,1,2 or 0-4; default: 0 to 4."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Runs at the same time.")] = 1,
+    results: Annotated[
+        Path,
+        typer.Option("--json", metavar="FILE", help="Keeps the rows; what it holds is not run again."),
+    ] = Path("results/sweep.jsonl"),
+    baseline: Annotated[
+        str | None, typer.Option("--baseline", metavar="CONFIG", help="What the others are compared with.")
+    ] = None,
+) -> None:
+    """Train configurations over seeds and compare them in one table; goes on where it was stopped."""
+    from .commands import sweep as command
+
+    command.run(configs, data, seeds=seeds or ["0-4"], jobs=jobs, results=results, baseline=baseline)
+
+
+@app.command(rich_help_panel=CONVERSATIONS)
 def purge(
-    conversation: Annotated[str, typer.Argument(metavar="CONVERSATION", help="The id of the conversation.")],
-    mqtt: Mqtt = None,
-    state_dir: Annotated[Path | None, typer.Option(help="Where outboxes are kept.")] = None,
+    conversation: Annotated[
+        str, typer.Argument(metavar="CONVERSATION", help="Its id, as console, log and estimates have it.")
+    ],
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            "--mqtt",
+            metavar="URL",
+            help="The broker it was published to, where that needs a password that is no longer known.",
+        ),
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Where its run kept outboxes and logs; default: the user's state folder."
+        ),
+    ] = None,
 ) -> None:
     """Remove a conversation everywhere it was kept: log, outbox, retained state on the broker."""
     from .commands import purge as command
@@ -169,10 +417,10 @@ def purge(
     command.run(conversation, mqtt, state_dir)
 
 
-@app.command()
+@app.command(rich_help_panel=MACHINE)
 def schema(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="estimate.v1, health.v1, ...; empty: list them.")
+        str, typer.Argument(metavar="NAME", help="estimate.v1, health.v1, ...; without one: list them.")
     ] = "",
 ) -> None:
     """Print the JSON Schema of a published message."""

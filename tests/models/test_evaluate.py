@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 
 from models import checkpoint
+from models.checkpoint import digest
 from models.encoders.face import FaceNet
 from models.evaluate import evaluate, main, table
 from models.fusion_weights import save_fusion
@@ -17,7 +18,6 @@ from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.normalise import Prior
 from models.ship import copy, ship
-from models.train_fusion import digest
 from tests.models.encoders.test_text import small_encoder
 
 

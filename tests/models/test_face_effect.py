@@ -11,13 +11,12 @@ from torch import Tensor
 
 from models import meld
 from models.calibration import probabilities
-from models.checkpoint import WEIGHTS
+from models.checkpoint import WEIGHTS, digest
 from models.dialogue import Turn
 from models.encoders.face import FaceNet
 from models.encoders.text import TextEncoder
 from models.fusion_weights import Fusion, load_fusion
 from models.synthetic_faces import crops
-from models.train_fusion import digest
 from tests.data import shared_data
 
 COUNT = 60

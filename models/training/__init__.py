@@ -1,0 +1,1 @@
+"""Training and evaluation of `models.conversation` on any corpus: ``lmam train``, ``evaluate``, ``sweep``."""

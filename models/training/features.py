@@ -1,0 +1,147 @@
+"""A corpus with its words as numbers: encoded once, kept on disk, found again by any run.
+
+Shape suffixes: N utterances, D features.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import data
+from models.data.check import drop_leaks
+from models.data.corpus import Corpus
+from models.data.features import Noise, misheard
+from models.data.features import encoded as encode_lines
+from models.encoders.text import TextEncoder, pretrained
+from models.training.config import Data, RunConfig, TrainingError
+from models.training.run import Prepared, data_digest, prepare
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / "runs" / "study"  # encoders by corpus, and features
+SHIPPED = ("meld",)  # corpora on which the encoder that ships was tuned
+Say = Callable[[str, int, int], None]
+log = logging.getLogger(__name__)
+
+
+def nobody(what: str, done: int, total: int) -> None:
+    """Says nothing."""
+
+
+def open_data(config: RunConfig, folder: Path, cache: Path = CACHE, say: Say = nobody) -> Prepared:
+    """What ``config`` reads of the corpora in ``folder``, with text features from ``cache`` or made there.
+
+    ``say`` hears what is encoded, how many utterances of how many are done.
+
+    Raises:
+        DataError: files are missing or damaged. TrainingError: they lack what ``config`` asks for.
+        CheckpointError: the text encoder is missing.
+    """
+    d = config.data
+    corpus, notes = clean(data.load(d.corpus, folder, **d.options), d)
+    if "text" not in d.modalities or d.text == "packaged":
+        return replace(prepare(config, corpus), notes=notes)
+    name, open_encoder = encoder(d, corpus, cache)
+    digest = data_digest(corpus, name, repr(d.train_word_errors), repr(d.word_errors))
+    corpus = encoded(noisy(corpus, d), name, open_encoder, cache / "features", say)
+    return replace(prepare(config, corpus, digest), notes=notes)
+
+
+def clean(corpus: Corpus, d: Data) -> tuple[Corpus, tuple[str, ...]]:
+    """``corpus`` without training labels whose words stand in dev or test, and how many those were."""
+    if d.leaks == "keep":
+        return corpus, ()
+    corpus, dropped = drop_leaks(corpus, corpus)
+    return corpus, (str(dropped),) if dropped.rows else ()
+
+
+def encoder(d: Data, corpus: Corpus, cache: Path) -> tuple[str, Callable[[], TextEncoder]]:
+    """What identifies the encoder that ``d.text`` names, and how to open it; a tuned one is made if need be.
+
+    Raises:
+        TrainingError: no such encoder file.
+    """
+    if d.text == "frozen":
+        return "minilm", pretrained
+    if d.text == "tuned":
+        path = data_path() if corpus.name in SHIPPED else _tuned(corpus, cache / corpus.name)
+    else:
+        path = Path(d.text)
+    if not path.is_file():
+        raise TrainingError(f'data.text = "{d.text}": neither packaged, frozen, tuned nor an encoder file')
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16], lambda: TextEncoder.load(path)
+
+
+def data_path() -> Path:
+    """The text encoder that ships."""
+    from models.checkpoint import WEIGHTS
+
+    return WEIGHTS / "text.safetensors"
+
+
+def _tuned(corpus: Corpus, folder: Path) -> Path:
+    from models.tune_text import tuned
+
+    return tuned(corpus, folder)
+
+
+def noisy(corpus: Corpus, d: Data) -> Corpus:
+    """``corpus`` with the word errors of ``d``: in train and dev, and in further splits ``test@RATE``.
+
+    Raises:
+        DataError: the corpus has no words.
+    """
+    splits = dict(corpus.splits)
+    if d.train_word_errors:
+        wrong = misheard(corpus, Noise(d.train_word_errors)).splits
+        splits |= {s: wrong[s] for s in ("train", "dev") if s in wrong}
+    for rate in d.word_errors:
+        splits[f"test@{rate:g}"] = misheard(corpus, Noise(rate)).splits["test"]
+    return replace(corpus, splits=splits)
+
+
+def encoded(
+    corpus: Corpus, name: str, open_encoder: Callable[[], TextEncoder], cache: Path, say: Say = nobody
+) -> Corpus:
+    """``corpus`` with ``features["text"]`` of its texts; an utterance without words has none.
+
+    Raises:
+        TrainingError: the corpus has no words.
+    """
+    splits, opened = {}, None
+    for split, group in corpus.splits.items():
+        lines = [(t, s) for c in group for t, s in zip(c.texts, c.order_of_appearance(), strict=False)]
+        if len(lines) != sum(len(c) for c in group):
+            raise TrainingError(f'{corpus.name}: {split} has no words to encode; set data.text = "packaged"')
+        path = cache / f"{corpus.name}-{split}-{_digest(name, lines)}.npy"
+        if path.exists():
+            rows_ND = np.load(path, allow_pickle=False)
+        else:
+            opened = opened or open_encoder()
+            rows_ND = encode_lines(opened, lines, partial(say, f"{corpus.name} {split}"))
+            _write(path, rows_ND)
+        ends = np.cumsum([len(c) for c in group])[:-1]
+        parts = np.split(rows_ND, ends)
+        splits[split] = tuple(c.with_features(text=p) for c, p in zip(group, parts, strict=True))
+    return replace(corpus, splits=splits)
+
+
+def _digest(name: str, lines: Sequence[tuple[str, int]]) -> str:
+    return hashlib.sha256(f"{name}\0{lines!r}".encode()).hexdigest()[:16]
+
+
+def _write(path: Path, rows_ND: NDArray[np.float32]) -> None:
+    """Whole or not at all; several processes may do so at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with part.open("wb") as file:
+        np.save(file, rows_ND)
+    part.replace(path)

@@ -1,0 +1,114 @@
+"""Fine-tune the sentence encoder on a corpus's train dialogues: features for the study, never released.
+
+    python -m models.tune_text iemocap6 --data ../shared/data --out runs/study/iemocap6
+
+MiniLM and the speaker-aware low-rank LMAM host are tuned together by the recipe of configs/models/meld.toml
+(`models.train_meld`), on words and voice, past only, anonymous speakers; dev chooses the state that is kept.
+An interrupted run goes on where it was. MELD's own tuned encoder is the one that ships.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.logging import RichHandler
+from rich.progress import Progress
+
+from models import data
+from models.asr_noise import WordErrors
+from models.batches import Example
+from models.data.corpus import Conversation, Corpus
+from models.encoders.text import pretrained
+from models.normalise import Prior, causal_normalise, fit_prior
+from models.train_meld import Corpus as Prepared
+from models.train_meld import Features, Setup, Trainer, Variant
+
+ROOT = Path(__file__).parent.parent
+UTTERANCES = 80  # in a batch, about: as many as the recipe has on MELD
+EPOCHS = 4
+log = logging.getLogger("models.tune_text")
+
+
+def prepare(corpus: Corpus) -> Prepared:
+    """The corpus as the trainer reads it, with causally normalised voice."""
+    measures = corpus.measures["audio"]
+    train = np.concatenate([c.features["audio"] for c in corpus.splits["train"]]).astype(np.float64)
+    prior = fit_prior(train, measures)
+    splits = {s: [_example(c, prior) for c in corpus.splits[s]] for s in ("train", "dev", "test")}
+    errors = WordErrors(t for c in corpus.splits["train"] for t in c.texts)
+    return Prepared(splits["train"], splits["dev"], splits["test"], prior, errors)
+
+
+def _example(c: Conversation, prior: Prior) -> Example:
+    who, audio_NA = c.order_of_appearance(), c.features["audio"].astype(np.float64)
+    z_NA = torch.from_numpy(causal_normalise(audio_NA, who, prior)).float()
+    heard_N = torch.from_numpy(~np.isnan(audio_NA).all(1))
+    return Example(c.texts, who, torch.from_numpy(c.labels_N), z_NA, heard_N)
+
+
+def trainer(corpus: Corpus, folder: Path, seed: int) -> Trainer:
+    """What tunes the encoder on ``corpus`` and keeps its state in ``folder``."""
+    prepared = prepare(corpus)
+    setup = Setup.read(ROOT / "configs" / "models" / "meld.toml")
+    mean = sum(len(e.texts) for e in prepared.train) / len(prepared.train)
+    recipe = replace(setup.recipe, epochs=EPOCHS, dialogues=max(1, round(UTTERANCES / mean)))
+    net = {**setup.net, "classes": len(corpus.labels)}
+    setup = replace(setup, measures=corpus.measures["audio"], net=net, recipe=recipe)
+    about = {
+        "name": f"text-{corpus.name}",
+        "labels": list(corpus.labels),
+        "data": ["all-MiniLM-L6-v2 (initial weights)", f"{corpus.name}, train dialogues"],
+        "data_licences": {"all-MiniLM-L6-v2": "Apache-2.0", corpus.name: corpus.licence},
+        "commercial_use": corpus.commercial_use,
+        "seed": seed,
+    }
+    features = Features(pretrained(), frozen=False)
+    return Trainer(prepared, setup, Variant(), seed, folder, features, about=about)
+
+
+def tuned(corpus: Corpus, folder: Path, seed: int = 0) -> Path:
+    """The encoder tuned on ``corpus`` in ``folder``; trained first where it is not there."""
+    path = folder / "text.safetensors"
+    if path.exists() and (folder / "fusion.pt").exists():
+        return path
+    work = trainer(corpus, folder, seed)
+    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(f"text encoder on {corpus.name}", total=work.total)
+        for step, _, said in work.run():
+            bar.update(task, completed=step)
+            if said:
+                log.info("%s: %s", corpus.name, said)
+    figures = work.finish()
+    log.info("%s: dev %s, test %s", corpus.name, figures["dev"], figures["test"])
+    return path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; exit code 2 for a wrong path."""
+    parser = argparse.ArgumentParser(prog="python -m models.tune_text", description=__doc__)
+    parser.add_argument("corpus", choices=("iemocap6", "meld"))
+    parser.add_argument("--data", type=Path, required=True, help="the data folder")
+    parser.add_argument("--out", type=Path, required=True, help="where the encoder is kept")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    torch.set_num_threads(args.threads)
+    try:
+        path = tuned(data.load(args.corpus, args.data), args.out, args.seed)
+    except ValueError as error:
+        log.error("%s", error)
+        return 2
+    log.info("the encoder is %s", path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

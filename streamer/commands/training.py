@@ -1,0 +1,248 @@
+"""``lmam train`` and ``lmam evaluate``: options in, words and tables out; `models.training` does the work."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from models.checkpoint import CheckpointError, read_meta
+from models.data.corpus import DataError
+from models.training.config import RunConfig, TrainingError, read, read_table
+
+from ..errors import ConfigError
+from .common import write_json
+
+if TYPE_CHECKING:
+    from models.training.evaluate import Evaluation
+    from models.training.fit import Epoch
+    from models.training.run import Prepared
+
+MEASURES = ("weighted_f1", "macro_f1", "accuracy", "ece")
+RUNS = Path("runs")
+ADVICE = "--data names the folder that holds a folder for each corpus (or set LMAM_DATA)"
+
+
+@contextlib.contextmanager
+def worded(console: Console) -> Iterator[None]:
+    """Errors of input become `ConfigError`; warnings of the library go above progress bars."""
+    handler = RichHandler(console=console, show_path=False, show_time=False)
+    logging.getLogger("models").addHandler(handler)
+    try:
+        yield
+    except (TrainingError, DataError) as error:
+        raise ConfigError(str(error)) from error
+    finally:
+        logging.getLogger("models").removeHandler(handler)
+
+
+def folder_of(data: Path | None, corpus: str = "") -> Path:
+    """The data folder; ``corpus``, where it is a path, needs none.
+
+    Raises:
+        ConfigError: none is named, or it is not there.
+    """
+    if data is None and corpus and Path(corpus).exists():
+        return Path(corpus).absolute().parent
+    if data is None:
+        raise ConfigError(f"no data folder is named: {ADVICE}")
+    if not data.is_dir():
+        raise ConfigError(f"{data}: no such folder; {ADVICE}")
+    return data
+
+
+def train(
+    path: Path,
+    data: Path | None,
+    *,
+    out: Path | None,
+    seed: int | None,
+    resume: bool,
+    accelerator: str,
+    devices: int,
+    json_file: Path | None,
+) -> None:
+    """Train what ``path`` describes; the shipped recipe goes to `models.train`.
+
+    Raises:
+        ConfigError: a wrong option, configuration or data, or a package is missing.
+    """
+    console, command = Console(stderr=True), command_line()
+    with worded(console):
+        if read_table(path).get("recipe") == "shipped":
+            shipped(path, folder_of(data), out, seed or 0)
+            return
+        config = read(path)
+        seed = config.seed if seed is None else seed
+        need_extra("lightning_fabric", "tensorboard")
+        from models.training.train import MODEL, launch
+
+        prepared = _open(config, folder_of(data, config.data.corpus), console)
+        out = out or RUNS / f"{path.stem}-seed{seed}"
+        with progress(console) as bar:
+            task = bar.add_task(path.stem, total=config.train.epochs)
+            row = launch(
+                config,
+                prepared,
+                seed,
+                out,
+                accelerator=accelerator,
+                devices=devices,
+                resume=resume,
+                command=command,
+                watch=_watcher(bar, task) if devices == 1 else None,
+            )
+    shown = Table(
+        *("", *MEASURES, "loss"),
+        title=f"{path.stem}, seed {seed}, epoch {row['best_epoch']} of {row['epochs']}",
+    )
+    for split in ("dev", "test"):
+        if split in row:
+            shown.add_row(split, *_scores(row[split], (*MEASURES, "loss")))
+    Console().print(shown)
+    Console().print(
+        f"{out / MODEL}: {row['parameters']:,} parameters, {row['fusion_parameters']:,} of the fusion",
+        soft_wrap=True,
+    )
+    write_json(json_file, row)
+
+
+def shipped(path: Path, data: Path, out: Path | None, seed: int) -> None:
+    """Both stages of the weights that ship, for one seed: each goes on where it was interrupted.
+
+    Raises:
+        SystemExit: a stage failed; it has said why.
+    """
+    from models.train import main
+
+    common = ["--data", str(data), "--seeds", str(seed), "--config", str(path)]
+    common += ["--out", str(out)] if out else []
+    for stage in ("meld", "fusion"):
+        code = main([stage, *common])
+        if code:
+            raise SystemExit(code)
+
+
+def evaluate(
+    path: Path,
+    data: Path | None,
+    *,
+    split: str,
+    without: Sequence[str],
+    word_errors: float,
+    out: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Measure a checkpoint; with ``out``, draw it.
+
+    Raises:
+        ConfigError: a wrong option or data. CheckpointError: the file cannot be used.
+    """
+    from models.training import evaluate as work
+    from models.training import store
+
+    console = Console(stderr=True)
+    kind = read_meta(path).get("kind")
+    if kind != store.KIND:
+        raise CheckpointError(
+            f"{path}: holds {kind!r}, not a model of 'lmam train'; the weights that ship are measured by"
+            " 'python -m models.evaluate'"
+        )
+    with worded(console):
+        if not 0 <= word_errors <= 1:
+            raise ConfigError(f"--word-errors {word_errors}: a share from 0 to 1")
+        if out:
+            need_extra("matplotlib")
+        trained = store.load(path)
+        with progress(console) as bar:
+            read = work.read_data(
+                trained,
+                folder_of(data, trained.config.data.corpus),
+                split=split,
+                word_errors=word_errors,
+                say=encoding(bar),
+            )
+        found = work.evaluate(trained, read, split, without)
+        _print(found, f"{trained.meta['name']}, {split}")
+        if out:
+            from models.training.pictures import draw
+
+            for picture in draw(found, out, f"{trained.meta['name']}, {split}"):
+                Console().print(str(picture), soft_wrap=True)
+    write_json(json_file, {**found.as_json(), "checkpoint": path.name, "word_errors": word_errors})
+
+
+def _print(found: Evaluation, title: str) -> None:
+    hidden = f" without {' and '.join(found.without)}" if found.without else ""
+    whole = Table(*MEASURES, "ece, calibrated", title=f"{title}{hidden}, {found.utterances:,} utterances")
+    whole.add_row(*_scores(found.scores, MEASURES), f"{found.calibrated_ece:.3f}")
+    each = Table("label", "precision", "recall", "F1", "n")
+    for column in each.columns[1:]:
+        column.justify = "right"
+    for c in found.classes:
+        each.add_row(c.label, *(f"{v:.1f}" for v in (c.precision, c.recall, c.f1)), f"{c.n:,}")
+    Console().print(whole)
+    Console().print(each)
+
+
+def _scores(values: dict[str, float], measures: Sequence[str]) -> list[str]:
+    return [f"{values[m]:.3f}" if m in ("ece", "loss") else f"{values[m]:.1f}" for m in measures]
+
+
+def _open(config: RunConfig, folder: Path, console: Console) -> Prepared:
+    from models.training.features import open_data
+
+    with progress(console) as bar:
+        prepared = open_data(config, folder, say=encoding(bar))
+    for note in prepared.notes:
+        console.print(note)
+    return prepared
+
+
+def progress(console: Console) -> Progress:
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def encoding(bar: Progress) -> Callable[[str, int, int], None]:
+    """A progress bar for each split whose words are encoded."""
+    tasks: dict[str, Any] = {}
+
+    def say(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bar.add_task(f"encoding {what}", total=total)
+        bar.update(tasks[what], completed=done, visible=done < total)
+
+    return say
+
+
+def _watcher(bar: Progress, task: Any) -> Callable[[Epoch], None]:
+    def watch(epoch: Epoch) -> None:
+        bar.update(task, completed=epoch.number)
+        mark = ", best" if epoch.best else ""
+        bar.console.print(
+            f"epoch {epoch.number}: loss {epoch.loss:.3f},"
+            f" dev weighted F1 {epoch.dev['weighted_f1']:.2f}{mark}"
+        )
+
+    return watch
+
+
+def need_extra(*packages: str) -> None:
+    from models.training.engine import need
+
+    need(*packages)
+
+
+def command_line() -> str:
+    """This command as a user would type it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,0 +1,162 @@
+"""``lmam train`` and ``lmam evaluate`` from the command line: what they print, keep and refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer.testing
+
+import models.train
+from models import data
+from models.checkpoint import CheckpointError
+from models.training import features
+from models.training.config import TrainingError
+from streamer.cli import app
+from streamer.commands import training
+from streamer.errors import ConfigError
+from tests.models.training.corpora import corpus, write_toml
+
+ROOT = Path(__file__).parents[3]
+TOML = """
+[data]
+corpus = "toy"
+[model]
+fusion = "concat"
+dim = 8
+[train]
+epochs = 2
+lr = 1e-2
+batch = 4
+"""
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of the toy corpus, which lies in the folder of the test."""
+    monkeypatch.setitem(data.CORPORA, "toy", lambda folder: corpus())
+    monkeypatch.delenv("LMAM_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return write_toml(tmp_path / "toy.toml", TOML)
+
+
+def lmam(*arguments: object) -> str:
+    """What the command prints; its errors are raised here."""
+    runner = typer.testing.CliRunner()
+    done = runner.invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+@pytest.fixture(autouse=True)
+def extra() -> None:
+    pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+
+
+@pytest.mark.timeout(120)  # imports Fabric
+def test_train_keeps_a_model_that_evaluate_measures(config: Path, tmp_path: Path) -> None:
+    said = lmam("train", config, "--data", tmp_path, "--seed", 4, "--json", "row.json")
+    model = tmp_path / "runs" / "toy-seed4" / "model.safetensors"
+    assert "epoch 2: loss" in said
+    assert "model.safetensors" in said
+    row = json.loads((tmp_path / "row.json").read_text())
+    assert row["seed"] == 4
+    said = lmam("evaluate", model, "--data", tmp_path, "--out", "drawn", "--json", "figures.json")
+    assert all(label in said for label in ("calm", "glad", "sad", "weighted_f1", "calibrated"))
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["scores"]["weighted_f1"] == pytest.approx(row["test"]["weighted_f1"], abs=1e-3)
+    assert {p.name for p in (tmp_path / "drawn").iterdir()} == {"confusion.png", "reliability.png"}
+    said = lmam("evaluate", model, "--data", tmp_path, "--without", "text", "--without", "audio")
+    assert "without text and audio" in said
+
+
+@pytest.mark.timeout(120)
+def test_a_finished_run_is_refused_without_resume_and_found_with_it(config: Path, tmp_path: Path) -> None:
+    arguments = ("train", config, "--data", tmp_path, "--out", "x")
+    lmam(*arguments)
+    with pytest.raises(ConfigError, match="--resume goes on with it"):
+        lmam(*arguments)
+    assert "epoch 1" not in lmam(*arguments, "--resume")
+
+
+def test_the_data_folder_may_come_from_the_environment_and_must_be_there(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no data folder is named: --data"):
+        lmam("train", config)
+    with pytest.raises(ConfigError, match="nowhere: no such folder"):
+        lmam("train", config, "--data", "nowhere")
+    monkeypatch.setenv("LMAM_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(ConfigError, match="elsewhere: no such folder"):
+        lmam("train", config)
+
+
+def test_without_the_extra_the_pip_command_is_said(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it is a wrong usage, exit code 2: `ConfigError`."""
+    import importlib.util
+
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name, *a: None if name == "lightning_fabric" else there(name, *a)
+    )
+    with pytest.raises(ConfigError, match=r"needs lightning_fabric.*pip install 'lmam-streamer\[train\]'"):
+        lmam("train", config, "--data", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TOML.replace("dim", "dimm"), r"unknown key 'model\.dimm'; did you mean model\.dim\?"),
+        (TOML.replace('"toy"', '"toyy"'), "no corpus .*'toyy'; there are"),
+        ("[data", "not readable TOML"),
+    ],
+)
+def test_a_wrong_configuration_is_named(config: Path, tmp_path: Path, text: str, said: str) -> None:
+    config.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        lmam("train", config, "--data", tmp_path)
+
+
+def test_the_shipped_recipe_runs_its_two_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of the shipped weights is the same command's; a stage that fails ends it."""
+    calls: list[list[str]] = []
+
+    def stage(arguments: list[str]) -> int:
+        calls.append(arguments)
+        return 0 if len(calls) < 4 else 2
+
+    monkeypatch.setattr(models.train, "main", stage)
+    recipe = ROOT / "configs" / "models" / "meld.toml"
+    lmam("train", recipe, "--data", tmp_path, "--seed", 3, "--out", tmp_path / "o")
+    assert [c[0] for c in calls] == ["meld", "fusion"]
+    parsed = [models.train.parser().parse_args(c) for c in calls]
+    assert all((a.data, a.seeds, a.out, a.config) == (tmp_path, [3], tmp_path / "o", recipe) for a in parsed)
+    with pytest.raises(SystemExit):
+        training.shipped(recipe, tmp_path, None, 0)
+    assert [c[0] for c in calls[2:]] == ["meld", "fusion"]
+
+
+def test_weights_of_another_kind_are_led_to_their_own_command(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"not a model of 'lmam train'.*models\.evaluate"):
+        lmam("evaluate", ROOT / "models" / "weights" / "fusion.safetensors", "--data", tmp_path)
+    with pytest.raises(CheckpointError, match="no such weight file"):
+        lmam("evaluate", tmp_path / "none.safetensors", "--data", tmp_path)
+
+
+def test_what_is_left_out_of_training_is_said(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "clean", lambda corpus, d: (corpus, ("toy: 7 labels dropped",)))
+    assert "7 labels dropped" in lmam("train", config, "--data", tmp_path)
+
+
+def test_errors_of_the_library_become_errors_of_usage() -> None:
+    from rich.console import Console
+
+    with pytest.raises(ConfigError, match="like this"), training.worded(Console(stderr=True)):
+        raise TrainingError("like this")
