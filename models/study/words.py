@@ -1,0 +1,73 @@
+"""What docs/results.md says around its tables."""
+
+from __future__ import annotations
+
+HEAD = """# The study: fusions, hosts and what LMAM adds
+
+Written by `python -m models.study.report` from `results/*.jsonl`; do not edit. Every line of those files is one
+finished run with its configuration, seed, commit and predictions. `python -m models.study --data ../shared/data` runs
+what is missing, so that the study spreads over sittings and machines; **it is not complete yet**, and each table says
+what it lacks.
+
+Protocol: epochs are chosen on dev by weighted F1; test is measured once, at the chosen epoch. Figures are mean ±
+standard deviation over the seeds, in percent. Speakers are anonymous (order of first appearance). *Past* context is
+causal with a rolling window of 16 utterances for attention; *full* sees the whole conversation. "Against the first row"
+is the difference in weighted F1 with its 95 % interval, from a paired bootstrap over conversations and seeds. **A
+difference under one point is a tie**, whatever its interval: seeds alone differ by as much. The bold row has the best
+dev score. Step is the median time of one utterance on one CPU core, on a machine that did other work as well: compare
+orders of magnitude only. Training labels whose words (five or more) stand in dev or test as well are left out of
+training.
+
+Words of IEMOCAP-6 and MELD: *frozen* is MiniLM as published; *tuned* is MiniLM fine-tuned on MELD's train split (the
+encoder that ships), or on IEMOCAP's own train dialogues (never released), one encoder for all seeds, so that the
+deviations leave its own luck out.
+
+**MOSI's dev split says little**: the packaged word features come from a network that was trained on the train videos,
+of which 12 are dev, so that every model scores about 97 there. Epochs are chosen on it all the same, for lack of a
+better one, and "best on dev" means nothing for MOSI.
+
+## Tables
+"""
+
+_MOSI = "Three real modalities; 50 train, 12 dev and 31 test videos."
+_PAIRS = "Pairs differ in the fusion alone."
+
+TABLES: dict[str, tuple[str, str]] = {
+    **{
+        f"mosi-{host}-{context}": (f"MOSI, {host}, {context} context", f"{_MOSI} {_PAIRS}")
+        for context in ("past", "full")
+        for host in ("bc-lstm", "transformer", "speaker-gru")
+    },
+    "mosi-repairs-full": ("LMAM's repairs one by one on MOSI, full context", "bc-LSTM."),
+    "mosi-repairs-past": ("The same with the causal window", "bc-LSTM's unidirectional twin."),
+    "mosi-rank": ("Ranks on MOSI", "The small LMAM in the unidirectional LSTM; the first row is rank 4."),
+    "mosi-missing": ("MOSI with modalities missing from the beginning", "Unidirectional LSTM."),
+    **{
+        f"{corpus}-{text}-{context}": (
+            f"{name}, {text} words, {context} context",
+            f"Words and voice. {_PAIRS}",
+        )
+        for corpus, name in (("iemocap6", "IEMOCAP-6"), ("meld", "MELD"))
+        for text in ("tuned", "frozen")
+        for context in ("past", "full")
+    },
+    **{
+        f"{corpus}-word-errors": (f"Word errors on {name}", "Speaker-aware GRUs, past context, tuned words.")
+        for corpus, name in (("iemocap6", "IEMOCAP-6"), ("meld", "MELD"))
+    },
+}
+
+TARGETS: dict[str, float] = {"iemocap6-tuned-past": 65.0, "meld-frozen-past": 58.0, "meld-tuned-past": 61.0}
+
+OTHER = """Sarcasm (MUStARD has words only here: the streams are the utterance, its context turns and a lexicon reading):
+`python -m models.tasks.sarcasm --data ../shared/data --json results/mustard.jsonl`. Next-item recommendation (items and
+categories as modalities): `python -m models.tasks.train_next_item --data ../shared/data --dataset tmall diginetica
+--seeds 0 1 2 3 4 --json results/next_item.jsonl`."""
+
+MISSING = "Test weighted F1 with the modality named missing at test time only:"
+
+CONCLUSIONS = """
+## What a reader should conclude
+
+This section is written when stages a and d are complete.
+"""
