@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.study.plan import Entry, entries
+from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
-from models.study.words import CONCLUSIONS, HEAD, MISSING, OTHER, TABLES, TARGETS
+from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
 from models.training import rows
 from models.training.config import parse
 from models.training.rows import Row
@@ -26,6 +26,8 @@ from models.training.sweep import Job, Line, lines
 ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
+RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
+DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
 Summary = dict[str, Any]
 
 
@@ -41,8 +43,11 @@ def by_config(found: Iterable[Row]) -> dict[str, dict[int, Row]]:
     return out
 
 
-def tables(planned: Sequence[Entry], found: Iterable[Row]) -> dict[str, list[Line]]:
-    """The lines of every planned table that has a row, compared with the table's first line."""
+def tables(
+    planned: Sequence[Entry], found: Iterable[Row], baseline: str | None = None
+) -> dict[str, list[Line]]:
+    """The lines of every planned table that has a row, compared with the line ``baseline`` (default: the
+    first); a table without that line is left out."""
     have = by_config(found)
     groups: dict[str, list[Job]] = defaultdict(list)
     used: dict[str, list[Row]] = defaultdict(list)
@@ -51,7 +56,11 @@ def tables(planned: Sequence[Entry], found: Iterable[Row]) -> dict[str, list[Lin
             if seed in e.seeds:
                 groups[e.table].append(Job(e.name, e.config, seed, row["key"]))
                 used[e.table].append(row)
-    return {table: lines(jobs, used[table]) for table, jobs in groups.items()}
+    return {
+        table: lines(jobs, used[table], baseline)
+        for table, jobs in groups.items()
+        if baseline is None or any(job.name == baseline for job in jobs)
+    }
 
 
 def markdown(table: str, found: Sequence[Line], planned: Sequence[Entry]) -> str:
@@ -80,7 +89,7 @@ def markdown(table: str, found: Sequence[Line], planned: Sequence[Entry]) -> str
         )
         cells = [
             name,
-            f"{line.mean('test', 'weighted_f1'):.1f} ± {line.spread('test', 'weighted_f1'):.1f}",
+            _f1(line),
             f"{line.mean('test', 'macro_f1'):.1f}",
             f"{line.mean('dev', 'weighted_f1'):.1f}",
             str(line.comparison or "-"),
@@ -108,6 +117,28 @@ def extra(found: Sequence[Line], field: str, title: str) -> str:
             cells.append(f"{statistics.mean(values):.1f}" if values else "-")
         out.append(f"| {line.name} | " + " | ".join(cells) + " |")
     return "\n".join(out)
+
+
+def duels(planned: Sequence[Entry], found: Sequence[Row]) -> str:
+    """`BEST` against each of `RIVALS` in the same host on MOSI, past only, as far as both have run."""
+    head = ["host", "rival", "rival's wF1", f"{BEST}'s wF1", "difference", "seeds", "fusion parameters"]
+    out = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for rival in RIVALS:
+        pair = [e for e in planned if e.table in DUELS and e.name in (rival, BEST)]
+        for table, both in tables(pair, found, rival).items():
+            by_name = {line.name: line for line in both}
+            ours, theirs = by_name.get(BEST), by_name[rival]
+            if ours is None or ours.comparison is None:
+                continue
+            sizes = [line.rows[0]["fusion_parameters"] for line in (ours, theirs)]
+            cells = [DUELS[table], rival, _f1(theirs), _f1(ours), str(ours.comparison)]
+            cells += [str(ours.comparison.seeds), f"{sizes[0]:,} for {sizes[1]:,}"]
+            out.append("| " + " | ".join(cells) + " |")
+    return "\n".join(out) if len(out) > 2 else ""
+
+
+def _f1(line: Line) -> str:
+    return f"{line.mean('test', 'weighted_f1'):.1f} ± {line.spread('test', 'weighted_f1'):.1f}"
 
 
 def tasks(found: Sequence[Row]) -> tuple[str, list[Summary]]:
@@ -167,7 +198,8 @@ def summary(table: str, measure: str, group: Sequence[Row]) -> Summary:
 
 def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple[str, list[Summary]]:
     """The page and the list, from the rows of each file."""
-    done = tables(planned, [r for c in CORPORA for r in found[c]])
+    runs = [r for c in CORPORA for r in found[c]]
+    done = tables(planned, runs)
     page, summaries = [HEAD], []
     for table, (title, words) in TABLES.items():
         if table not in done:
@@ -180,6 +212,8 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
             summaries += [
                 {**summary(table, m, line.rows), "row": line.name} for m in ("weighted_f1", "macro_f1")
             ]
+    if duel := duels(planned, runs):
+        page += [DUEL, duel]
     text, more = tasks([r for t in TASKS for r in found[t]])
     page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS]
     return "\n".join(p for p in page if p) + "\n", summaries + more

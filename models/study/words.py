@@ -59,6 +59,13 @@ TABLES: dict[str, tuple[str, str]] = {
 
 TARGETS: dict[str, float] = {"iemocap6-tuned-past": 65.0, "meld-frozen-past": 58.0, "meld-tuned-past": 61.0}
 
+DUEL = """
+### LMAM against its rivals on MOSI, past context
+
+The low-rank causal form with the same host, seed by seed; difference of weighted F1 with its 95 % interval from a
+paired bootstrap over videos and seeds.
+"""
+
 OTHER = """Sarcasm (MUStARD has words only here: the streams are the utterance, its context turns and a lexicon reading):
 `python -m models.tasks.sarcasm --data ../shared/data --json results/mustard.jsonl`. Next-item recommendation (items and
 categories as modalities): `python -m models.tasks.train_next_item --data ../shared/data --dataset tmall diginetica

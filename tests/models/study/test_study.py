@@ -87,6 +87,17 @@ def test_an_unfinished_study_says_what_it_lacks(tmp_path: Path) -> None:
     assert first["seeds"] == list(planned[0].seeds)
 
 
+def test_lmam_is_set_against_its_rivals_host_by_host() -> None:
+    planned = [e for e in entries() if e.table == "mosi-bc-lstm-past"]
+    by_name = {e.name: e for e in planned}
+    stored = [row(by_name["cross-modal-attention"], s, 60.0) for s in range(10)]
+    assert report.duels(planned, stored) == ""  # not yet: LMAM has not run
+    page = report.duels(planned, [*stored, *(row(by_name["lmam"], s, 90.0) for s in range(9))])
+    (line,) = page.splitlines()[2:]
+    assert line.startswith("| bc-lstm | cross-modal-attention | 60.0 ± 0.0 | 90.0 ± 0.0 | +30.0 [")
+    assert line.endswith("better | 9 | 10 for 10 |")
+
+
 def test_rows_of_older_data_are_replaced_by_newer_ones() -> None:
     e = entries()[0]
     old, new = row(e, 0, 50.0), {**row(e, 1, 60.0), "data": "newer"}
