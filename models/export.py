@@ -11,17 +11,15 @@ object with what a caller must know: ``inputs`` and ``state`` (name, shape behin
 ``labels``, ``temperature``, how inputs are scaled, and the other facts of the checkpoint. `docs/export.md`
 says which parts can be exported.
 
-    python -m models.export CHECKPOINT --out step.onnx
+    lmam export CHECKPOINT --out step.onnx
 
 Shape suffixes: B conversations, M modalities (3), T/A/V text, audio and visual features.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,14 +28,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError, read_meta
 from models.conversation import ConversationModel
 from models.decompositions import TABLE
 from models.dialogue import MODALITIES, Dialogue, Turn
-from models.fusion_weights import DEFAULT, KIND, load_fusion
+from models.fusion_weights import KIND, load_fusion
 from models.incremental import Steppable
 from models.streaming import Windowed
 from models.training import store
@@ -286,30 +283,3 @@ def steppable(model: ConversationModel, turns: int | None = None) -> Step:
     except ValueError as error:
         advice = "" if turns is not None else "; give --turns N to run it over the last N utterances"
         raise ExportError(f"{error}{advice}") from error
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Write the ONNX file; 2 where the input is at fault."""
-    parser = argparse.ArgumentParser(
-        prog="python -m models.export", description="Write the streaming step of a checkpoint as ONNX."
-    )
-    parser.add_argument(
-        "checkpoint", type=Path, nargs="?", default=DEFAULT, help="default: the weights that ship"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="the file to write, for example step.onnx")
-    parser.add_argument("--turns", type=int, help="run over the last so many utterances; see docs/export.md")
-    args = parser.parse_args(argv)
-    try:
-        loaded = load(args.checkpoint, args.turns)
-        apart = save_onnx(loaded.step, args.out, loaded.facts)
-    except (CheckpointError, ExportError, ValueError) as error:
-        logging.getLogger(__name__).error("%s", error)
-        return 2
-    size = args.out.stat().st_size
-    said = f"{args.out}: {size} bytes; logits at most {apart:.1e} from torch over 40 utterances"
-    Console(soft_wrap=True).print(said)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -367,6 +367,28 @@ def evaluate(
 
 
 @app.command(rich_help_panel=RESEARCH)
+def export(
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CHECKPOINT]", help="A model of 'lmam train'; default: the one that ships."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="The file to write.")] = Path(
+        "step.onnx"
+    ),
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns", metavar="N", min=1, help="For one that looks ahead: over the last N utterances."
+        ),
+    ] = None,
+) -> None:
+    """Write the streaming step of a model as ONNX, checked against torch."""
+    from .commands import export as command
+
+    command.export(checkpoint, out, turns)
+
+
+@app.command(rich_help_panel=RESEARCH)
 def sweep(
     configs: Annotated[
         list[str], typer.Argument(metavar="CONFIG...", help="Configurations; the first is the baseline.")
