@@ -102,13 +102,99 @@ def test_bytes_in_another_encoding_are_refused(tmp_path: Path) -> None:
         load(path, WHAT)
 
 
-@pytest.mark.parametrize("name", ["_codecs\nencode", "builtins\nbytes", "numpy\nndarray", "builtins\nlist"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("_codecs\nencode", "builtins\nbytes", "builtins\nlist", "collections\nOrderedDict"),
+        *("numpy\nndarray", "numpy\ndtype", "numpy._core.numeric\n_frombuffer"),
+        *("numpy.core.multiarray\nscalar", "numpy.core.multiarray\n_reconstruct"),
+    ],
+)
 def test_what_is_allowed_cannot_be_changed_for_the_next_file(tmp_path: Path, name: str) -> None:
     """A pickle may set attributes of what it names; here nothing has any that it could set."""
     path = tmp_path / "x.pkl"
     path.write_bytes(f"c{name}\n(N(dVevil\nVyes\nstb.".encode())
     with pytest.raises(DataError, match="not a readable pickle"):
         load(path, WHAT)
+
+
+def said(value: object) -> bytes:
+    """``value`` as a part of a pickle."""
+    return pickle.dumps(value, protocol=2)[2:-1]
+
+
+def called(name: str, *arguments: bytes) -> bytes:
+    """The call of a name as a part of a pickle."""
+    return b"".join([f"c{name}\n".encode(), b"(", *arguments, b"tR"])
+
+
+def attempted(tmp_path: Path, *parts: bytes) -> Any:
+    """What the reader makes of the pickle of ``parts``."""
+    path = tmp_path / "attack.pkl"
+    path.write_bytes(b"".join([b"\x80\x02", *parts, b"."]))
+    return load(path, WHAT)
+
+
+FROM_BUFFER, RECONSTRUCT = "numpy._core.numeric\n_frombuffer", "numpy._core.multiarray\n_reconstruct"
+NAMED, AGAIN = b"q\xff", b"h\xff"  # what was made last gets a name; the same thing again
+
+
+def test_bytes_of_an_array_do_not_become_longer_afterwards(tmp_path: Path) -> None:
+    """A dtype that is changed under an array would let it read what lies behind it in memory."""
+    made = called("numpy\ndtype", said("S8")) + NAMED
+    array = called(FROM_BUFFER, said(b"ABCDEFGH"), AGAIN, said((1,)), said("C"))
+    longer = AGAIN + said((3, "|", None, None, None, 10**6, 1, 0)) + b"b"
+    (read, _) = attempted(tmp_path, made, b"0(", array, longer, b"t")
+    assert read.dtype == "S8"
+    assert read.tobytes() == b"ABCDEFGH"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        # Bytes that are said to be objects: their addresses would be followed.
+        (called(FROM_BUFFER, said(b"A" * 8), called("numpy\ndtype", said("O8")), said((1,)), said("C")),),
+        (
+            called(RECONSTRUCT, said(None), said((0,)), said(b"b")),
+            b"(" + said(1) + said((1,)) + called("numpy\ndtype", said("O8")) + said(False),
+            said("A" * 8) + b"tb",
+        ),
+        (called("numpy._core.multiarray\nscalar", called("numpy\ndtype", said("O8")), said(b"A" * 8)),),
+        # The same behind a record, at once or afterwards.
+        (called(FROM_BUFFER, said(b"A" * 8), called("numpy\ndtype", said("V8")), said((1,)), said("C")),),
+        (called("numpy\ndtype", said("V8")), b"(" + said("|") + b"tb"),
+        (called("numpy\ndtype", said("V8")), b"(" + b"".join(map(said, (3, "|", None, ("f",)))) + b"}tb"),
+    ],
+)
+def test_bytes_do_not_become_addresses(tmp_path: Path, parts: tuple[bytes, ...]) -> None:
+    with pytest.raises(DataError, match="not a readable pickle"):
+        attempted(tmp_path, *parts)
+
+
+@pytest.mark.parametrize("shape", [(10**12,), (2**40, 2**40), (-1,), ("a",), (0.5,)])
+@pytest.mark.parametrize("content", ["", []])
+def test_an_array_is_as_large_as_its_content(tmp_path: Path, shape: object, content: object) -> None:
+    """A shape alone would ask for memory, or for what lies in it."""
+    empty = called(RECONSTRUCT, said(None), said((0,)), said(b"b"))
+    kind = called("numpy\ndtype", said("f4" if content == "" else "O8"))
+    filled = b"(" + said(1) + said(shape) + kind + said(False) + said(content) + b"tb"
+    with pytest.raises(DataError, match="not a readable pickle"):
+        attempted(tmp_path, empty, filled)
+    with pytest.raises(DataError, match="an array without content"):
+        attempted(tmp_path, called("numpy\nndarray", said((3,))))
+
+
+def test_records_and_times_are_refused(tmp_path: Path) -> None:
+    """No such file holds them."""
+    for value in (np.zeros(2, dtype="f4,i4"), np.array(["2020"], dtype="M8[D]")):
+        with pytest.raises(DataError, match="not a readable pickle"):
+            load(write(tmp_path / "x.pkl", value), WHAT)
+
+
+def test_what_is_missing_in_a_dictionary_with_a_default_is_missing(tmp_path: Path) -> None:
+    read = load(write(tmp_path / "x.pkl", collections.defaultdict(list, {"k": [1]})), WHAT)
+    assert type(read) is dict
+    assert "other" not in read
 
 
 def test_missing_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
