@@ -49,5 +49,5 @@ def _conversation(rows: Sequence[table.Row], measures: tuple[str, ...]) -> Conve
         tuple(tidy(r["text"]) for r in rows),
         tuple(order.setdefault(r["speaker"], len(order)) for r in rows),
         tuple(table.index(LABELS, r["emotion"], "MELD") for r in rows),
-        table.measured(rows, measures),
+        table.measured(rows, measures, "MELD"),
     )

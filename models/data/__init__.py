@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data import dailydialog, emorynlp, formats, iemocap6, meld, mosi, mustard, ravdess
-from models.data.check import assert_disjoint
+from models.data.check import assert_disjoint, assert_whole
 from models.data.corpus import Corpus, DataError
 
 # Name of a corpus and its reader, which takes the data folder.
@@ -43,6 +43,7 @@ def load(name: str, folder: Path | None = None, **options: Any) -> Corpus:
     except TypeError as error:
         raise DataError(f"{name}: {error}") from error
     corpus = reader(folder, **options)
+    assert_whole(corpus)
     assert_disjoint(corpus)
     return corpus
 

@@ -144,8 +144,6 @@ def _split(corpus: Corpus, conversations: Sequence[Conversation]) -> Split:
     labels = np.concatenate([c.labels_N for c in conversations] or [np.zeros(0, dtype=np.int64)])
     labelled = labels[labels != UNLABELLED]
     counts = np.bincount(labelled, minlength=len(corpus.labels)).tolist()
-    if len(counts) > len(corpus.labels):
-        raise DataError(f"{corpus.name}: label {len(counts) - 1}; the corpus has {len(corpus.labels)} labels")
     return Split(
         conversations=len(conversations),
         utterances=len(labels),
@@ -180,6 +178,35 @@ def between(one: Corpus, other: Corpus) -> dict[str, Shared]:
     return {
         split: shared(conversations, known) for split, conversations in one.splits.items() if conversations
     }
+
+
+def assert_whole(corpus: Corpus) -> None:
+    """Refuse a corpus in which something has no place: what a reader made of a file may have holes.
+
+    Raises:
+        DataError: a label that does not exist; rows, words or speakers that are not as many as utterances;
+            features that are no table, are of several widths or not everywhere. The message names the
+            conversation.
+    """
+    widths: dict[str, int] = {}
+    names = {n for conversations in corpus.splits.values() for c in conversations for n in c.features}
+    for c in (c for conversations in corpus.splits.values() for c in conversations):
+        where = f"{corpus.name}: conversation {c.id}"
+        known = (c.labels_N >= UNLABELLED) & (c.labels_N < len(corpus.labels))
+        if not known.all():
+            wrong = c.labels_N[~known][0]
+            raise DataError(f"{where}: label {wrong}; the corpus has {len(corpus.labels)} labels")
+        if lacking := sorted(names - c.features.keys()):
+            raise DataError(f"{where}: no features {lacking[0]}, which others have; expected rows of NaN")
+        counts = {"speakers": len(c.speakers), "labels": len(c.labels_N), "texts": len(c.texts) or len(c)}
+        for name, rows_ND in c.features.items():
+            if rows_ND.ndim != 2 or rows_ND.shape[1] != widths.setdefault(name, rows_ND.shape[-1]):
+                want = f"[{len(c)}, {widths[name]}]" if name in widths else f"[{len(c)}, features]"
+                raise DataError(f"{where}: {name} of shape {list(rows_ND.shape)}; expected {want}")
+            counts[name] = len(rows_ND)
+        if wrong_counts := [n for n, count in counts.items() if count != len(c)]:
+            n = wrong_counts[0]
+            raise DataError(f"{where}: {counts[n]} {n} for {len(c)} utterances")
 
 
 def assert_disjoint(corpus: Corpus, by: Sequence[str] | None = None) -> None:

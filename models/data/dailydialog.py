@@ -38,7 +38,7 @@ def load(folder: Path) -> Corpus:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: cannot be read ({error}); expected one JSON dialogue a line") from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}:{number}: {error}; expected dialogue_id, split ({', '.join(SPLITS)}) and utterances"
             " with speaker, emotion and text"

@@ -18,6 +18,7 @@ from models.data.meld import episode
 LABELS = ("Neutral", "Joyful", "Peaceful", "Powerful", "Scared", "Mad", "Sad")
 SPLITS = {"train": "train", "valid": "dev", "test": "test"}
 COLUMNS = ("split", "Utterance", "Speaker", "Emotion", "Scene_ID", "Utterance_ID", "Season", "Episode")
+NUMBERS = ("Scene_ID", "Utterance_ID", "Season", "Episode")
 
 
 def load(folder: Path) -> Corpus:
@@ -27,7 +28,7 @@ def load(folder: Path) -> Corpus:
         DataError: the file is absent, damaged or lacks a column.
     """
     path = folder / "emorynlp" / "emorynlp.csv.gz"
-    rows = table.rows(path, COLUMNS, "EmoryNLP's utterances")
+    rows = table.rows(path, COLUMNS, "EmoryNLP's utterances", NUMBERS)
     splits: dict[str, list[Conversation]] = {"train": [], "dev": [], "test": []}
     for (split, *_), scene in table.by(rows, "split", "Season", "Episode", "Scene_ID").items():
         if split not in SPLITS:

@@ -128,8 +128,8 @@ def read(folder: Path) -> Corpus:
             splits,
             licence=value["licence"],
             commercial_use=value["commercial_use"],
-            measures={n: tuple(m) for n, m in value["measures"].items()},
-            disjoint_by=tuple(value["disjoint_by"]),
+            measures={n: tuple(map(str, m)) for n, m in value["measures"].items()},
+            disjoint_by=tuple(map(str, value["disjoint_by"])),
         )
     except (KeyError, TypeError) as error:
         raise DataError(f"{folder / MANIFEST}: lacks {error}; extract into a new folder") from error
@@ -138,10 +138,10 @@ def read(folder: Path) -> Corpus:
 def _conversation(folder: Path, split: str, c: Mapping[str, Any]) -> Conversation:
     return Conversation(
         c["id"],
-        tuple(c["utterances"]),
-        tuple(c["speakers"]),
+        tuple(map(str, c["utterances"])),
+        tuple(map(str, c["speakers"])),
         np.array(c["labels"], dtype=np.int64),
-        tuple(c["texts"]),
+        tuple(map(str, c["texts"])),
         load(shard(folder, split, c["id"]), len(c["utterances"])),
         c["group"],
     )

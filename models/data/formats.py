@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from models.data import extracted, gcnet, meld_raw, tuples, ur_funny
-from models.data.check import assert_disjoint
+from models.data.check import assert_disjoint, assert_whole
 from models.data.corpus import Corpus, DataError
 
 KNOWN = (
@@ -24,12 +24,6 @@ def read(path: Path, **options: Any) -> Corpus:
     Raises:
         DataError: nothing there, or in no known format; the message says what was expected.
     """
-    corpus = _read(path, options)
-    assert_disjoint(corpus)
-    return corpus
-
-
-def _read(path: Path, options: dict[str, Any]) -> Corpus:
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; expected {KNOWN}")
     reader = _reader(path)
@@ -37,7 +31,19 @@ def _read(path: Path, options: dict[str, Any]) -> Corpus:
         inspect.signature(reader).bind(path, **options)
     except TypeError as error:
         raise DataError(f"{path}: its format ({reader.__module__.rpartition('.')[2]}) {error}") from error
-    return reader(path, **options)
+    try:
+        corpus = reader(path, **options)
+        assert_whole(corpus)
+        assert_disjoint(corpus)
+        return corpus
+    except DataError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        # Values of any kind may stand anywhere in somebody's file; no list of them would be complete.
+        raise DataError(
+            f"{path}: something in it is of another kind than its format has there"
+            f" ({type(error).__name__}: {error}); expected {KNOWN}"
+        ) from error
 
 
 def _reader(path: Path) -> Callable[..., Corpus]:

@@ -38,9 +38,9 @@ def load(folder: Path, measures: Sequence[str] = MEASURES) -> Corpus:
         DataError: the file is absent, damaged or lacks a column.
     """
     path = folder / "iemocap" / "iemocap6_text_prosody.csv.gz"
-    found = table.by(table.rows(path, COLUMNS, "IEMOCAP-6's text and prosody"), "split", "dialogue_id")
+    whole = table.rows(path, COLUMNS, "IEMOCAP-6's text and prosody", ("turn",))
     splits: dict[str, tuple[Conversation, ...]] = {"train": (), "dev": (), "test": ()}
-    for (split, id_), rows in found.items():
+    for (split, id_), rows in table.by(whole, "split", "dialogue_id").items():
         if split not in SPLITS:
             raise DataError(f"{path}: split {split!r}; expected one of {', '.join(SPLITS)}")
         splits[SPLITS[split]] += (_conversation(id_, rows, measures),)
@@ -64,6 +64,6 @@ def _conversation(id_: str, rows: Sequence[table.Row], measures: Sequence[str]) 
             [table.index(LABELS, NAMES.get(r["emotion"], r["emotion"]), id_) for r in rows], dtype=np.int64
         ),
         tuple(table.tidy(r["text"]) for r in rows),
-        {"audio": table.measured(rows, measures).astype(np.float32)},
+        {"audio": table.measured(rows, measures, id_).astype(np.float32)},
         group=id_[:5],  # Ses01: the recording session, which has speakers of its own
     )

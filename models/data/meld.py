@@ -28,6 +28,7 @@ MEASURES = (
 )
 SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 COLUMNS = ("split", "text", "speaker", "emotion", "dialogue_id", "utterance_id", "season", "episode")
+NUMBERS = ("utterance_id", "season", "episode")
 
 
 def load(folder: Path, measures: Sequence[str] = MEASURES) -> Corpus:
@@ -56,7 +57,8 @@ def dialogues(folder: Path) -> dict[str, list[list[table.Row]]]:
         DataError: the file is absent, damaged or lacks a column.
     """
     path = folder / "meld" / "meld_text_prosody.csv.gz"
-    found = table.by(table.rows(path, COLUMNS, "MELD's text and prosody"), "split", "dialogue_id")
+    rows = table.rows(path, COLUMNS, "MELD's text and prosody", NUMBERS)
+    found = table.by(rows, "split", "dialogue_id")
     out: dict[str, list[list[table.Row]]] = {ours: [] for ours in SPLITS}
     ours = {theirs: name for name, theirs in SPLITS.items()}
     for (split, _), rows in found.items():
@@ -76,7 +78,7 @@ def conversation(rows: Sequence[table.Row], split: str, measures: Sequence[str])
         tuple(r["speaker"] for r in rows),
         np.array([table.index(LABELS, r["emotion"], id_) for r in rows], dtype=np.int64),
         tuple(table.tidy(r["text"]) for r in rows),
-        {"audio": table.measured(rows, measures).astype(np.float32)},
+        {"audio": table.measured(rows, measures, id_).astype(np.float32)},
         group=episode(int(first["season"]), int(first["episode"])),
     )
 

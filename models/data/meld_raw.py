@@ -21,6 +21,7 @@ SPLITS = {
     "test": ("test_sent_emo.csv", ("output_repeated_splits_test", "test_splits", "test_splits_complete")),
 }
 COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "Season", "Episode")
+NUMBERS = ("Utterance_ID", "Season", "Episode")
 LAYOUT = (
     "expected MELD.Raw: train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv (one is enough) and beside"
     " them the unpacked train_splits/, dev_splits_complete/, output_repeated_splits_test/ (dia0_utt0.mp4 ...)"
@@ -60,7 +61,7 @@ def recorded(folder: Path) -> dict[str, list[Recorded]]:
         path = label_file(folder, name)
         if path is None:
             continue
-        rows = table.rows(path, COLUMNS, "MELD's labels")
+        rows = table.rows(path, COLUMNS, "MELD's labels", NUMBERS)
         clips = _clips(folder, folders)
         found = table.by(rows, "Dialogue_ID").values()
         out[split] = [_recorded(split, sorted(d, key=lambda r: int(r["Utterance_ID"])), clips) for d in found]

@@ -63,9 +63,13 @@ def _read(path: Path) -> Mapping[str, NDArray[Any]]:
     missing = [n for n in (*ARRAYS.values(), *OTHERS) if n not in arrays]
     if missing:
         raise DataError(f"{path}: no array {', '.join(missing)}; found {', '.join(arrays) or 'none'}")
-    lengths = {n: len(a) for n, a in arrays.items()}
-    if len(set(lengths.values())) != 1:
+    lengths = {n: len(a) if a.ndim else 0 for n, a in arrays.items()}
+    if len(set(lengths.values())) != 1 or not len(arrays["label"]):
         raise DataError(f"{path}: arrays of unequal length {lengths}; expected one row an utterance in each")
+    if text := [n for n in (*ARRAYS.values(), "label") if arrays[n].dtype.kind not in "fiu"]:
+        raise DataError(f"{path}: {text[0]} holds {arrays[text[0]].dtype}; expected numbers")
+    if others := sorted(set(arrays["label"].tolist()) - {0, 1}):
+        raise DataError(f"{path}: label {others[0]}; expected 0 (negative) or 1 (positive)")
     if wrong := set(arrays["split"].tolist()) - {"train", "test"}:
         raise DataError(f"{path}: split {sorted(wrong)[0]!r}; expected train or test")
     return arrays

@@ -85,6 +85,8 @@ def _scenes(folder: Path) -> Scenes:
         for name, scene in scenes.items():
             if missing := [k for k in wanted if k not in scene]:
                 raise DataError(f"{path}: scene {name} has no {missing[0]}; expected {', '.join(wanted)}")
+            if wrong := [k for k in wanted[2:4] if not isinstance(scene[k], list)]:
+                raise DataError(f"{path}: scene {name} has {wrong[0]} {scene[wrong[0]]!r}; expected a list")
     except (OSError, EOFError, json.JSONDecodeError, AttributeError, TypeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected a JSON object of scenes") from error
     return scenes

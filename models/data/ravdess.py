@@ -27,12 +27,13 @@ def load(folder: Path) -> Corpus:
     """
     path = folder / "ravdess" / "manifest.csv"
     clips = table.rows(path, COLUMNS, "RAVDESS's clips")
-    faces = table.rows(folder / "ravdess" / "face_action_units.csv.gz", ("path",), "RAVDESS's action units")
+    seen = folder / "ravdess" / "face_action_units.csv.gz"
+    faces = table.rows(seen, ("path",), "RAVDESS's action units")
     units = tuple(c for c in faces[0] if c.startswith("AU"))
     if not units:
-        raise DataError(f"{folder / 'ravdess' / 'face_action_units.csv.gz'}: no column AU.._r or AU.._c")
+        raise DataError(f"{seen}: no column AU.._r or AU.._c")
     values = dict(
-        zip((r["path"] for r in faces), table.measured(faces, units).astype(np.float32), strict=True)
+        zip((r["path"] for r in faces), table.measured(faces, units, seen).astype(np.float32), strict=True)
     )
     absent = np.full(len(units), np.nan, dtype=np.float32)
     splits: dict[str, list[Conversation]] = {"train": [], "dev": [], "test": []}

@@ -46,17 +46,20 @@ def existing(path: Path, what: str) -> Path:
     )
 
 
-def rows(path: Path, columns: Iterable[str], what: str) -> list[Row]:
+def rows(path: Path, columns: Iterable[str], what: str, whole: Sequence[str] = ()) -> list[Row]:
     """The rows of the CSV file ``path`` (gzipped where its name ends in .gz), each with all of ``columns``.
 
+    ``whole`` are those that hold whole numbers.
+
     Raises:
-        DataError: no such file, not a CSV file in UTF-8, without rows, or a column is missing.
+        DataError: no such file, not a CSV file in UTF-8, without rows, a column is missing, a row has more or
+            fewer fields than there are columns, or no whole number where there must be one.
     """
     existing(path, what)
     try:
         with _open(path) as file:
             reader = csv.DictReader(file)
-            found: list[Row] = list(reader)
+            numbered = [(reader.line_num, row) for row in reader]
             header = reader.fieldnames or ()
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected {what} as CSV in UTF-8") from error
@@ -66,9 +69,14 @@ def rows(path: Path, columns: Iterable[str], what: str) -> list[Row]:
             f"{path}: no column {', '.join(map(repr, missing))}; expected {what},"
             f" found the columns {', '.join(header)}"
         )
-    if not found:
+    if not numbered:
         raise DataError(f"{path}: no rows; expected {what}")
-    return found
+    for number, row in numbered:
+        if None in row or None in row.values():
+            raise DataError(f"{path}:{number}: not {len(header)} fields, as there are columns of {what}")
+        if wrong := [c for c in whole if not row[c].isdecimal()]:
+            raise DataError(f"{path}:{number}: {wrong[0]} {row[wrong[0]]!r}; expected a whole number")
+    return [row for _, row in numbered]
 
 
 def _open(path: Path) -> TextIO:
@@ -77,19 +85,19 @@ def _open(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def measured(rows_N: Sequence[Row], measures: Sequence[str]) -> NDArray[np.float64]:
+def measured(rows_N: Sequence[Row], measures: Sequence[str], where: object) -> NDArray[np.float64]:
     """The columns ``measures`` as numbers ``[N, A]``; an empty field is NaN.
 
     Raises:
-        DataError: no such column, or a field is not a number.
+        DataError: no such column, or a field is not a number; ``where`` (a file, a dialogue) is named.
     """
     missing = [m for m in measures if rows_N and m not in rows_N[0]]
     if missing:
-        raise DataError(f"no measure {missing[0]!r}; the columns are {', '.join(rows_N[0])}")
+        raise DataError(f"{where}: no measure {missing[0]!r}; the columns are {', '.join(rows_N[0])}")
     try:
         values = [[float(r[m]) if r[m] else np.nan for m in measures] for r in rows_N]
     except ValueError as error:
-        raise DataError(f"{error}: {', '.join(measures)} must be numbers or empty") from error
+        raise DataError(f"{where}: {error}; {', '.join(measures)} must be numbers or empty") from error
     return np.array(values, dtype=np.float64).reshape(len(rows_N), len(measures))
 
 

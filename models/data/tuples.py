@@ -160,7 +160,8 @@ def _ordered(ids: Iterable[Any]) -> list[Any]:
 
 
 def _conversation(fields: Fields, id_: Any) -> Conversation:
-    labels_N = np.asarray(fields.of("labels", id_)).astype(np.int64).reshape(-1)
+    given_N = np.nan_to_num(np.asarray(fields.of("labels", id_), dtype=np.float64), nan=UNLABELLED)
+    labels_N = given_N.astype(np.int64).reshape(-1)
     texts = tuple(table.tidy(str(t)) for t in fields.of("sentences", id_))
     ids = fields.of("ids", id_) if "ids" in fields.by_name else range(len(labels_N))
     features = {

@@ -13,13 +13,14 @@ from models.data.check import (
     Known,
     Shared,
     assert_disjoint,
+    assert_whole,
     between,
     drop_leaks,
     plain,
     shared,
     summary,
 )
-from models.data.corpus import DataError
+from models.data.corpus import Conversation, DataError
 from tests.data import shared_data
 from tests.models.data.made import corpus, talk
 
@@ -65,9 +66,33 @@ def test_a_summary_counts_what_is_there_and_what_is_missing() -> None:
     assert made.within == {"test in train": Shared(speakers=1, dialogues=0, utterances=1)}
 
 
-def test_a_label_beyond_the_names_is_refused() -> None:
-    with pytest.raises(DataError, match="label 2; the corpus has 2 labels"):
-        summary(corpus([talk("a", "Hi.", labels=(2,))]))
+def rows_of(*shape: int) -> dict[str, np.ndarray]:
+    return {"audio": np.zeros(shape, dtype=np.float32)}
+
+
+WHOLE = talk("b", "Hi.", "Ho.", features=rows_of(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (replace(WHOLE, labels_N=np.array([0, 2])), "label 2; the corpus has 2 labels"),
+        (replace(WHOLE, labels_N=np.array([0, -2])), "label -2; the corpus has 2 labels"),
+        (replace(WHOLE, labels_N=np.array([0])), "1 labels for 2 utterances"),
+        (replace(WHOLE, speakers=("A",)), "1 speakers for 2 utterances"),
+        (replace(WHOLE, texts=("Hi.",)), "1 texts for 2 utterances"),
+        (replace(WHOLE, features=rows_of(3, 3)), "3 audio for 2 utterances"),
+        (replace(WHOLE, features=rows_of(2, 4)), r"audio of shape \[2, 4\]; expected \[2, 3\]"),
+        (replace(WHOLE, features=rows_of(2)), r"audio of shape \[2\]; expected \[2, 3\]"),
+        (replace(WHOLE, features={}), "no features audio, which others have"),
+    ],
+)
+def test_what_has_no_place_is_refused_with_its_conversation(wrong: Conversation, says: str) -> None:
+    """In whichever split it stands; words may be missing everywhere in a conversation."""
+    assert_whole(corpus([WHOLE, replace(WHOLE, texts=(), labels_N=np.array([-1, 1]))]))
+    for made in (corpus([WHOLE, wrong]), corpus([WHOLE], test=[wrong])):
+        with pytest.raises(DataError, match=f"made: conversation b: {says}"):
+            assert_whole(made)
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models.data.corpus import DataError
@@ -48,6 +50,32 @@ def test_what_is_no_corpus_says_what_was_found_and_expected(tmp_path: Path) -> N
         read(tmp_path)
     with pytest.raises(DataError, match=r"holiday\.jpg: not a readable pickle"):
         read(tmp_path / "holiday.jpg")
+
+
+@pytest.mark.parametrize("part", range(8))
+@pytest.mark.parametrize("wrong", [None, 5, "x", [[1], [2, 3]], {"a": 1}, np.zeros((3, 2, 2)), float("nan")])
+def test_values_of_another_kind_are_refused_whatever_they_are(
+    part: int, wrong: object, tmp_path: Path
+) -> None:
+    """In the place of a whole part of the file, and of what it says of one dialogue: never a traceback."""
+    path = tmp_path / "iemocap_features_roberta.pkl"
+    test_tuples.write(path, "COSMIC", test_tuples.IEMOCAP)
+    value = list(pickle.loads(path.read_bytes()))
+    for deep in (False, True):
+        changed = {**value[part], test_tuples.IEMOCAP[0]: wrong} if deep and part < 7 else wrong
+        path.write_bytes(pickle.dumps((*value[:part], changed, *value[part + 1 :])))
+        with contextlib.suppress(DataError):
+            read(path)
+
+
+def test_the_message_says_what_was_wrong_and_expected(tmp_path: Path) -> None:
+    path = tmp_path / "iemocap_features_roberta.pkl"
+    test_tuples.write(path, "COSMIC", test_tuples.IEMOCAP)
+    value = list(pickle.loads(path.read_bytes()))
+    value[6][test_tuples.IEMOCAP[0]] = None
+    path.write_bytes(pickle.dumps(tuple(value)))
+    with pytest.raises(DataError, match=r"roberta\.pkl: something in it.*NoneType.*; expected a folder"):
+        read(path)
 
 
 def test_splits_that_share_a_dialogue_are_refused(tmp_path: Path) -> None:

@@ -148,6 +148,21 @@ def test_damaged_mosi_files_are_named(tmp_path: Path) -> None:
     np.savez(path, **arrays, split=np.array(["train", "valid"]))
     with pytest.raises(DataError, match="split 'valid'; expected train or test"):
         load("mosi", tmp_path)
+    good = {**arrays, "split": np.array(["train", "test"])}
+    for name, wrong, says in (
+        ("label", np.array([0, 2]), "label 2; expected 0"),
+        ("label", np.array(["a", "b"]), "label holds <U1; expected numbers"),
+        ("audio", np.array(["a", "b"]), "audio holds <U1; expected numbers"),
+        ("audio", np.zeros(2), r"audio of shape \[1\]; expected \[1, features\]"),
+        ("audio", np.array(3.0), "arrays of unequal length"),
+    ):
+        np.savez(path, **{**good, name: wrong})
+        with pytest.raises(DataError, match=says):
+            load("mosi", tmp_path)
+    np.savez(path, **{n: a[:0] for n, a in good.items()})
+    with pytest.raises(DataError, match="expected one row an utterance"):
+        load("mosi", tmp_path)
+    np.savez(path, **good)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="expected a NumPy archive"):
         load("mosi", tmp_path)
@@ -160,10 +175,11 @@ def test_damaged_mosi_files_are_named(tmp_path: Path) -> None:
         '{"dialogue_id": "a", "split": "later", "utterances": []}',
         "{",
         '{"dialogue_id": "", "split": "test", "utterances": [{"speaker": 0, "emotion": "joy", "text": ""}]}',
+        '{"dialogue_id": "", "split": "test", "utterances": [{"speaker": 0, "emotion": "fear", "text": 5}]}',
     ],
 )
 def test_damaged_dialogues_are_named(line: str, tmp_path: Path) -> None:
-    """A missing field, another split, no JSON, another label."""
+    """A missing field, another split, no JSON, another label, no text."""
     (tmp_path / "dailydialog").mkdir()
     with gzip.open(tmp_path / "dailydialog" / "dailydialog.jsonl.gz", "wt") as file:
         file.write(line + "\n")
@@ -194,6 +210,9 @@ def test_damaged_scenes_of_mustard_are_named(tmp_path: Path) -> None:
         load("mustard", tmp_path)
     write({"1": scene}, [3])
     with pytest.raises(DataError, match="names rows beyond the 1 scenes"):
+        load("mustard", tmp_path)
+    write({"1": {**scene, "context": None}}, [0])
+    with pytest.raises(DataError, match="scene 1 has context None; expected a list"):
         load("mustard", tmp_path)
     write({"1": scene}, [0])
     with pytest.raises(DataError, match="scene 1: 3 turns by 2 speakers"):

@@ -20,11 +20,11 @@ def test_plain_and_gzipped_tables_are_the_same(tmp_path: Path) -> None:
         file.write(text)
     plain = rows(tmp_path / "t.csv", ("a",), "a table")
     assert plain == rows(tmp_path / "t.csv.gz", ("a",), "a table")
-    np.testing.assert_array_equal(measured(plain, ("a",)), [[1], [2]])
+    np.testing.assert_array_equal(measured(plain, ("a",), "t"), [[1], [2]])
 
 
 def test_an_empty_field_is_nan() -> None:
-    np.testing.assert_array_equal(measured([{"a": "", "b": "2"}], ("b", "a")), [[2, np.nan]])
+    np.testing.assert_array_equal(measured([{"a": "", "b": "2"}], ("b", "a"), "t"), [[2, np.nan]])
 
 
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
@@ -44,12 +44,30 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     gz.write_bytes(gzip.compress(b"a,b\n1,2\n")[:-6])
     with pytest.raises(DataError, match="cannot be read"):
         rows(gz, (), "a table")
-    with pytest.raises(DataError, match="a must be numbers"):
-        measured([{"a": "loud"}], ("a",))
-    with pytest.raises(DataError, match="no measure 'c'; the columns are a"):
-        measured([{"a": "1"}], ("c",))
+    with pytest.raises(DataError, match=r"t\.csv: .*'loud'; a must be numbers"):
+        measured([{"a": "loud"}], ("a",), "t.csv")
+    with pytest.raises(DataError, match=r"t\.csv: no measure 'c'; the columns are a"):
+        measured([{"a": "1"}], ("c",), "t.csv")
     with pytest.raises(DataError, match=r"t\.csv: label 'joyful'; expected one of joy, anger"):
         index(("joy", "anger"), "joyful", "t.csv")
+
+
+@pytest.mark.parametrize("row", ["1", "1,2,3", '"1\n2"'])
+def test_a_row_with_more_or_fewer_fields_than_columns_is_named_by_its_line(row: str, tmp_path: Path) -> None:
+    """A field of several lines counts them."""
+    path = tmp_path / "t.csv"
+    path.write_text(f'a,b\n"1\n1",2\n{row}\n')
+    with pytest.raises(DataError, match=rf"t\.csv:{4 + row.count(chr(10))}: not 2 fields.*a table"):
+        rows(path, ("a",), "a table")
+
+
+@pytest.mark.parametrize("field", ["", "x", "1.5", "-1"])
+def test_what_must_be_a_whole_number_and_is_not_is_named(field: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"a,b\n1,2\n{field},3\n")
+    with pytest.raises(DataError, match=r"t\.csv:3: a '.*'; expected a whole number"):
+        rows(path, ("a",), "a table", ("a",))
+    assert rows(path, ("a",), "a table", ("b",))
 
 
 def test_rows_are_grouped_in_order_of_appearance() -> None:
