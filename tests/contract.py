@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Protocol, TypeVar
 
 import torch
@@ -41,9 +41,12 @@ def make_dialogue(
 
 def to(dialogue: Dialogue, device: str) -> Dialogue:
     """``dialogue`` on ``device``."""
-    d = dialogue
-    tensors = (d.text_BNT, d.audio_BNA, d.visual_BNV, d.present_BNM, d.speaker_BN, d.valid_BN)
-    return Dialogue(*(t.to(device) for t in tensors))
+    return Dialogue(*(t.to(device) for t in tensors(dialogue)))
+
+
+def tensors(dialogue: Dialogue) -> tuple[Tensor, ...]:
+    """Its fields in their order."""
+    return tuple(getattr(dialogue, f.name) for f in fields(dialogue))
 
 
 def masked_with(dialogue: Dialogue, value: float) -> Dialogue:
@@ -59,9 +62,7 @@ def masked_with(dialogue: Dialogue, value: float) -> Dialogue:
 
 def rows(dialogue: Dialogue, which: slice) -> Dialogue:
     """Some of the conversations."""
-    d = dialogue
-    tensors = (d.text_BNT, d.audio_BNA, d.visual_BNV, d.present_BNM, d.speaker_BN, d.valid_BN)
-    return Dialogue(*(t[which] for t in tensors))
+    return Dialogue(*(t[which] for t in tensors(dialogue)))
 
 
 @torch.no_grad()

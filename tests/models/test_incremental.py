@@ -120,6 +120,20 @@ class TextDecides:
         return unroll(self, dialogue)[0]
 
 
+def test_what_speaks_against_the_label_has_no_share() -> None:
+    """Without the words the label would be surer: that is no part in it, however large."""
+
+    class TextDoubts(TextDecides):
+        def step(self, turn: Turn, state: State) -> tuple[Tensor, State]:
+            voice = torch.where(turn.present_BM[:, 1:2], 5.0 * torch.eye(7)[0], 0.0)
+            return voice - torch.where(turn.present_BM[:, :1], 2.0 * torch.eye(7)[0], 0.0), state
+
+    turn = replace(make_dialogue(batch=1, n=1).turn(0), present_BM=torch.ones(1, 3, dtype=torch.bool))
+    model = TextDoubts()
+    _, _, weights_BM = contributions(model, turn, model.init_state(1))
+    torch.testing.assert_close(weights_BM, torch.tensor([[0.0, 1.0, 0.0]]))
+
+
 def test_what_decides_gets_the_weight() -> None:
     """Where only the text moves the estimate it has all the weight; where nothing does, all are equal."""
     turn = replace(make_dialogue(batch=2, n=1).turn(0), present_BM=torch.ones(2, 3, dtype=torch.bool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -273,6 +274,32 @@ def test_parameters_at_width_128(form: Form, parameters: int) -> None:
     """16,512 as published, 8,193 in the small form: V once, a U for each modality, one temperature."""
     block = form.build(modalities=3, dim=128, span=FULL)
     assert sum(p.numel() for p in block.parameters()) == parameters
+
+
+@pytest.mark.parametrize("form", [f for f in FORMS if f and f.rank], ids=name)
+def test_low_rank_factors_begin_with_the_variance_of_what_they_map(form: Form) -> None:
+    """Queries and keys of rows of unit variance have it too: the scores then are of the size of R."""
+    torch.manual_seed(0)
+    block = replace(form, rank=32).build(modalities=3, dim=256, span=FULL)
+    h_BNMD = torch.randn(4, 25, 3, 256)
+    for mapped in (block.match.query(h_BNMD), block.match.key(h_BNMD[:, :, : block.memories])):
+        assert mapped.shape[-1] == 32
+        assert mapped.var().item() == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("memory", MEMORY)
+@pytest.mark.parametrize(("rank", "size"), [(4, 4), (None, 16)])
+def test_a_temperature_begins_as_that_of_scaled_attention_and_on_the_tanh_as_one(
+    memory: str, rank: int | None, size: int
+) -> None:
+    """R^-1/2, or d^-1/2 with a full weight, one for each memory."""
+    for squash, start in (("temperature", size**-0.5), ("tanh+temperature", 1.0)):
+        block = Form(rank=rank, squash=squash, memory=memory, sharing="one").build(
+            modalities=3, dim=16, span=FULL
+        )
+        beta = block.match.log_beta_K
+        assert beta is not None
+        torch.testing.assert_close(beta.exp(), torch.full((1 if memory == "text" else 3,), start))
 
 
 def test_the_form_that_ships_has_the_names_in_its_file() -> None:

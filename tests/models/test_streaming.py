@@ -14,7 +14,7 @@ from models.incremental import unroll
 from models.span import FULL
 from models.state import State
 from models.streaming import Windowed
-from tests.contract import check_incremental, make_dialogue, rows
+from tests.contract import check_incremental, make_dialogue, rows, tensors
 
 SIZES = {"text": 20, "audio": 7, "visual": 5}
 
@@ -78,10 +78,6 @@ def test_conversations_at_different_places_step_as_one_batch() -> None:
     got, _ = unroll(windowed, Dialogue(*shifted), both)
     torch.testing.assert_close(got[:1], want_old[:, 6:], atol=1e-5, rtol=0)
     torch.testing.assert_close(got[1:], windowed(new)[:, :3], atol=1e-5, rtol=0)
-
-
-def tensors(d: Dialogue) -> tuple[Tensor, ...]:
-    return d.text_BNT, d.audio_BNA, d.visual_BNV, d.present_BNM, d.speaker_BN, d.valid_BN
 
 
 @torch.no_grad()

@@ -29,6 +29,8 @@ def test_a_successor_is_the_one_present_utterance_that_comes_from_another() -> N
     """N where there is none."""
     present = line(0, 1, 0, 1).bool()
     assert successors(predecessors(present), present).flatten().tolist() == [4, 3, 4, 4]
+    ends = line(1, 0).bool()  # nobody comes after: the absent one at the end is no successor
+    assert successors(predecessors(ends), ends).flatten().tolist() == [2, 2]
 
 
 def test_absent_rows_hold_the_state_before() -> None:
