@@ -113,7 +113,8 @@ class Windowed(nn.Module):
     def _kept(self, features: tuple[Tensor, ...], present: Tensor) -> dict[str, Tensor]:
         """What the model reads of the features, by modality; zero where absent, so that a state is finite."""
         named = zip(MODALITIES, features, self.widths, strict=True)
-        return {name: present_only(x[..., :w], present[..., m]) for m, (name, x, w) in enumerate(named)}
+        read = {name: x if w else x[..., :0] for name, x, w in named}
+        return {name: present_only(x, present[..., m]) for m, (name, x) in enumerate(read.items())}
 
     def _last(self, whole: Dialogue, last_B: Tensor) -> Tensor:
         logits_BWC: Tensor = self.model(whole)

@@ -90,6 +90,17 @@ def test_forward_in_pieces_is_forward(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @torch.no_grad()
+def test_features_of_another_width_are_not_cut_to_fit() -> None:
+    """They would be other features: the model says so, and is not spared it."""
+    windowed = Windowed.of(full("speaker-gru"), 4)
+    wide = make_dialogue(**{**SIZES, "audio": 9})
+    with pytest.raises(RuntimeError, match="shape"):
+        windowed(wide)
+    with pytest.raises(RuntimeError, match=r"[Ss]ize"):
+        windowed.step(wide.turn(0), windowed.init_state(3))
+
+
+@torch.no_grad()
 def test_what_the_model_does_not_read_is_not_kept() -> None:
     """A model of text and voice keeps no faces, and a turn may bring them all the same."""
     windowed = Windowed.of(full("speaker-gru", sizes={"text": 20, "audio": 7}), 4)
