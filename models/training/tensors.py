@@ -2,7 +2,8 @@
 
 Every modality is standardised by the train split alone: the voice causally, speaker by speaker, where its
 measures are known by name (`models.normalise`), everything else but encoder features by mean and deviation. A
-row that is all NaN is an utterance without that modality; a single missing value becomes the mean, 0.
+row without a finite number is an utterance without that modality; a single missing or infinite value becomes
+the mean, 0.
 
 Shape suffixes: U utterances of a split and one row of padding, B conversations, N utterances, D features,
 M modalities (3), T text, A audio, V visual features.
@@ -43,6 +44,11 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.length_B)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any utterance has a label."""
+        return bool((self.label_U >= 0).any())
 
     def to(self, device: torch.device | str) -> Split:
         """The same on ``device``."""
@@ -109,11 +115,11 @@ def scales(corpus: Corpus, modalities: Sequence[str], measures: Sequence[str] = 
     if missing or not train:
         what = f"has no {' and no '.join(missing)}" if missing else "has no train split"
         raise TrainingError(
-            f"{corpus.name} {what}; it has {', '.join(sizes)} (see data.modalities, data.text)"
+            f"{corpus.name} {what}; it has {', '.join(sizes) or 'words alone'} (see data.modalities, text)"
         )
     out: dict[str, Scale] = {}
     for name in modalities:
-        rows_ND = np.concatenate([c.features[name] for c in train]).astype(np.float64)
+        rows_ND = np.concatenate([_rows(c, name) for c in train])
         names = _measures(corpus, measures) if name == "audio" else ()
         if np.isnan(rows_ND).all():
             raise TrainingError(f"{corpus.name}: no utterance of train has {name}; see data.modalities")
@@ -189,7 +195,7 @@ def _split(
 
 def _scaled(corpus: Corpus, c: Conversation, name: str, scale: Scale | None) -> NDArray[np.float64]:
     """Rows ``[N, D]`` of one modality; NaN throughout a row where the utterance lacks it."""
-    rows_ND = c.features[name].astype(np.float64)
+    rows_ND = _rows(c, name)
     if scale is None:
         return rows_ND
     absent_N1 = np.isnan(rows_ND).all(1, keepdims=True)
@@ -201,3 +207,9 @@ def _scaled(corpus: Corpus, c: Conversation, name: str, scale: Scale | None) -> 
     else:
         z_ND = np.clip((rows_ND - np.array(scale.mean_D)) / np.array(scale.std_D), -CLIP, CLIP)
     return np.where(absent_N1, np.nan, np.nan_to_num(z_ND))
+
+
+def _rows(c: Conversation, name: str) -> NDArray[np.float64]:
+    """The features ``[N, D]`` of a conversation; an infinite one is as good as missing."""
+    rows_ND = c.features[name].astype(np.float64)
+    return np.where(np.isfinite(rows_ND), rows_ND, np.nan)

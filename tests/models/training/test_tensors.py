@@ -64,6 +64,23 @@ def test_a_missing_value_is_the_mean_and_an_absent_row_is_absent() -> None:
     assert part.text_UT.shape[1] == 0
 
 
+def test_an_infinite_value_is_as_good_as_missing() -> None:
+    """Extractors write them; one would make every other value of its column the same."""
+    rows_ND = np.array([[1.0, 5.0], [3.0, np.nan], [np.nan, np.nan]], np.float32)
+    loud_ND = np.array([[1.0, 5.0], [3.0, np.inf], [-np.inf, np.nan]], np.float32)
+
+    def read(x_ND: np.ndarray, name: str) -> Split:
+        c = Conversation("c", ("0", "1", "2"), ("a",) * 3, np.zeros(3, np.int64), features={name: x_ND})
+        toy = Corpus("toy", ("x",), {"train": (c,)}, "ours")
+        return tensors(toy, (name,), scales(toy, (name,))).splits["train"]
+
+    for name, width in (("audio", 1), ("text", 200)):  # the latter as an encoder's
+        want, got = (read(np.tile(x_ND, (1, width)), name) for x_ND in (rows_ND, loud_ND))
+        assert torch.equal(got.present_UM, want.present_UM)
+        assert torch.equal(got.audio_UA, want.audio_UA)
+        assert torch.equal(got.text_UT, want.text_UT)
+
+
 def test_the_voice_is_normalised_causally_where_its_measures_are_known() -> None:
     """The first utterance does not change with the later ones; the absolute level is left out."""
 
@@ -80,6 +97,30 @@ def test_the_voice_is_normalised_causally_where_its_measures_are_known() -> None
     rows_ND = np.array([[1.0, 180, 60], [2.0, 260, 71], [0.5, 120, 66]], np.float32)
     train = Conversation("t", ("0", "1", "2"), ("a",) * 3, np.zeros(3, np.int64), features={"audio": rows_ND})
     assert first(2.0) == first(3.0)
+
+
+def test_each_speaker_is_heard_against_what_was_heard_of_them() -> None:
+    """Two voices an octave apart: each is near its own mean in the end, as one they stay far from it."""
+    rows_ND = np.array([[1.0, 120], [1.0, 240]] * 20, np.float32)
+    names = {"audio": ("duration", "avg_pitch")}
+
+    def read(who: str) -> torch.Tensor:
+        c = Conversation("c", tuple(map(str, range(40))), tuple(who), np.zeros(40, np.int64))
+        c = c.with_features(audio=rows_ND)
+        toy = Corpus("toy", ("x",), {"train": (c,)}, "ours", measures=names)
+        return tensors(toy, ("audio",), scales(toy, ("audio",))).splits["train"].audio_UA[:-1, 1]
+
+    apart, together = read("ab" * 20), read("a" * 40)
+    assert apart[-2:].abs().max() < 0.7 < together[-2:].abs().min()
+
+
+def test_errors_of_an_extractor_are_cut_off() -> None:
+    """Five deviations are the most that any value says."""
+    rows_ND = np.zeros((200, 1), np.float32)
+    rows_ND[0] = 1e6
+    c = Conversation("c", tuple(map(str, range(200))), ("a",) * 200, np.zeros(200, np.int64))
+    toy = Corpus("toy", ("x",), {"train": (c.with_features(visual=rows_ND),)}, "ours")
+    assert tensors(toy, ("visual",), scales(toy, ("visual",))).splits["train"].visual_UV.max() == 5
 
 
 def test_measures_can_be_chosen_and_a_wrong_one_is_named() -> None:
@@ -109,6 +150,9 @@ def test_a_modality_that_the_corpus_lacks_is_named() -> None:
     train = tuple(replace(c, features={"text": c.features["text"]}) for c in toy.splits["train"])
     with pytest.raises(TrainingError, match=r"toy has no visual; it has text"):
         scales(replace(toy, splits={"train": train}), ("text", "visual"))
+    words = tuple(replace(c, features={}) for c in train)
+    with pytest.raises(TrainingError, match="toy has no text; it has words alone"):
+        scales(replace(toy, splits={"train": words}), ("text",))
 
 
 def test_encoder_features_are_left_as_they_are() -> None:
