@@ -28,6 +28,7 @@ from models.span import Span
 from models.state import State
 
 PLACEMENTS = ("early", "early-residual", "late")
+OWN = frozenset(("streams", "modalities", "dim", "span", "speakers", "dropout"))  # no options of a part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class ConversationModel(nn.Module):
     """`Steppable` over `Dialogue` and `Turn` where the span can be stepped.
 
     Raises:
-        ValueError: an unknown part, modality or placement, or sizes that a part cannot have.
+        ValueError: an unknown part, option, modality or placement, or sizes that a part cannot have.
     """
 
     def __init__(self, config: Config) -> None:
@@ -67,6 +68,9 @@ class ConversationModel(nn.Module):
             raise ValueError(f"sizes {dict(c.sizes)}: one or more of {', '.join(MODALITIES)} with a width")
         if c.placement not in PLACEMENTS:
             raise ValueError(f"no placement {c.placement!r}; there are {', '.join(PLACEMENTS)}")
+        for part, options in (("host", c.host_options), ("fusion", c.fusion_options)):
+            if taken := sorted(OWN & options.keys()):
+                raise ValueError(f"{part}_options: {taken[0]!r} is the model's own, no option of its {part}")
         m = len(c.modalities)
         self.which = [MODALITIES.index(name) for name in c.modalities]
         widths = [c.sizes[name] for name in c.modalities]

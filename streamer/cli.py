@@ -310,7 +310,9 @@ def train(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Where the run is kept; default: runs/CONFIG-seedN."),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Default: the configuration's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, max=2**63 - 1, help="Default: the configuration's.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out.")] = False,
     accelerator: Annotated[
         str, typer.Option("--accelerator", metavar="auto|cpu|gpu", help="Where to train.")

@@ -52,5 +52,5 @@ def build(name: str, *, modalities: int, dim: int, span: Span, **options: Any) -
     try:
         fusion: Fusion = make(modalities=modalities, dim=dim, span=span, **{**preset, **options})
     except TypeError as error:
-        raise ValueError(f"fusion {name!r}: {error}") from error
+        raise ValueError(f"fusion {name!r} with {options}: {error}") from error
     return fusion

@@ -42,5 +42,5 @@ def build(
     try:
         host: Host = make(streams=streams, dim=dim, span=span, speakers=speakers, dropout=dropout, **options)
     except TypeError as error:
-        raise ValueError(f"host {name!r}: {error}") from error
+        raise ValueError(f"host {name!r} with {options}: {error}") from error
     return host

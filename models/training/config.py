@@ -29,7 +29,7 @@ class TrainingError(ValueError):
 class Table(BaseModel):
     """A table of the file: frozen, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Data(Table):
@@ -67,9 +67,9 @@ class Model(Table):
     fusion: str = "lmam"
     placement: Literal["early", "early-residual", "late"] = "late"
     context: Literal["past", "full"] = "past"
-    window: int = Field(16, ge=1)
-    dim: int = Field(128, ge=1)
-    speakers: int = Field(8, ge=1)
+    window: int = Field(16, ge=1, le=4096)
+    dim: int = Field(128, ge=1, le=4096)
+    speakers: int = Field(8, ge=1, le=4096)
     dropout: float = Field(0.2, ge=0, lt=1)
     host_options: dict[str, Any] = Field(default_factory=dict)
     fusion_options: dict[str, Any] = Field(default_factory=dict)
@@ -122,7 +122,7 @@ class RunConfig(Table):
     data: Data
     model: Model = Field(default_factory=Model)
     train: Train = Field(default_factory=Train)
-    seed: int = 0
+    seed: int = Field(0, ge=0, lt=2**63)
 
     def digest(self) -> str:
         """Ten characters that change with any value except the seed; a default is as good as absent."""

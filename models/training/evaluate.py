@@ -5,6 +5,7 @@ Shape suffixes: K labelled utterances, C classes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from models.training.store import Trained
 from models.training.tensors import Tensors, tensors
 
 BINS = 15
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,11 @@ def read_data(
             raise TrainingError(f"word errors are made in test, not in {split}")
         config = config.replace(**{"data.word_errors": (word_errors,)})
     data: Prepared = open_data(config, folder, cache, say)
+    if not word_errors and data.digest != trained.meta["data_digest"]:
+        log.warning(
+            "%s or the encoder of its words is not what the model was trained on (%s, then %s)",
+            *(data.corpus.name, data.digest, trained.meta["data_digest"]),
+        )
     if data.corpus.labels != trained.labels:
         raise TrainingError(
             f"{data.corpus.name}: labels {data.corpus.labels}, the model has {trained.labels}"

@@ -101,12 +101,14 @@ class Fit:
     """Seeds torch's generator and trains one model; iterate over `epochs`, then see ``best``.
 
     Raises:
-        TrainingError: the data has no train or no dev split.
+        TrainingError: the data has no train or no dev split, or one without labels.
     """
 
     def __init__(self, config: RunConfig, data: Tensors, seed: int, engine: Engine | None = None) -> None:
         if missing := [s for s in ("train", "dev") if s not in data.splits]:
             raise TrainingError(f"no split {' and no split '.join(missing)}: training chooses on dev")
+        if bare := [s for s in ("train", "dev") if not data.splits[s].labelled]:
+            raise TrainingError(f"no utterance of {' and none of '.join(bare)} has a label")
         self.config, self.engine = config, engine or Plain()
         self.data = data.to(self.engine.device)
         torch.manual_seed(seed)
@@ -131,7 +133,11 @@ class Fit:
         return p.epoch >= t.epochs or p.epoch - p.best_epoch >= t.patience
 
     def epochs(self) -> Iterator[Epoch]:
-        """Train to the end, an epoch at a time."""
+        """Train to the end, an epoch at a time.
+
+        Raises:
+            TrainingError: the weights are no longer numbers.
+        """
         while not self.finished:
             yield self._epoch()
 
@@ -143,6 +149,8 @@ class Fit:
         p, lr = self.progress, float(self.schedule.get_last_lr()[0])
         p.epoch += 1
         dev = self.engine.broadcast(scores_of(self.model, self.data.splits["dev"], self.engine))
+        if not math.isfinite(dev["loss"]):
+            raise TrainingError(f"epoch {p.epoch}: the loss of dev is {dev['loss']}; lower train.lr")
         best = not p.best_dev or self._better(dev, p.best_dev)
         if best:
             p.best_epoch, p.best_dev, self.best = p.epoch, dev, _copy(self.model)

@@ -132,7 +132,7 @@ def measure(model: ConversationModel, data: Tensors) -> dict[str, Any]:
     """Scores of dev and test, of test without each modality and with word errors, and its predictions."""
     out: dict[str, Any] = {"dev": rounded(scores_of(model, data.splits["dev"]))}
     test = data.splits.get("test")
-    if test is None:
+    if test is None or not test.labelled:
         return out
     label_U, logits_UC = test.label_U[:-1], predict(model, test)
     known = label_U >= 0

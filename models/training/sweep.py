@@ -49,11 +49,14 @@ def plan(
     """Every configuration with every seed; text features are made here, so that workers find them.
 
     Raises:
-        See `models.training.features.open_data`.
+        See `models.training.features.open_data`; a `TrainingError` names the configuration.
     """
     out = []
     for name, config in configs:
-        digest = data_of(config, folder, cache, say).digest
+        try:
+            digest = data_of(config, folder, cache, say).digest
+        except TrainingError as error:
+            raise TrainingError(f"{name}: {error}") from error
         out += [Job(name, config, s, key(config, s, digest), command) for s in seeds]
     return out
 

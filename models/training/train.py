@@ -109,6 +109,18 @@ def _on_each(
     return train(config, data, seed, folder, engine=fabric, **options)
 
 
+def refuse(folder: Path, resume: bool) -> None:
+    """Refuse to write over a run; to be asked before the data is read, which may take long.
+
+    Raises:
+        TrainingError: ``folder`` holds a run that is not to be gone on with, or a model without one.
+    """
+    if (folder / STATE).exists() and not resume:
+        raise TrainingError(f"{folder} holds a run: --resume goes on with it, --out names another folder")
+    if (folder / MODEL).exists() and not (folder / STATE).exists():
+        raise TrainingError(f"{folder} holds a model without {STATE}; --out names another folder")
+
+
 class Run:
     """What a folder holds of a run.
 
@@ -120,11 +132,10 @@ class Run:
         self.folder, self.key = folder, key
         self.history: list[dict[str, float]] = []
         self.seconds, self.state = 0.0, None
+        refuse(folder, resume)
         path = folder / STATE
         if not path.exists():
             return
-        if not resume:
-            raise TrainingError(f"{folder} holds a run: --resume goes on with it, --out names another folder")
         self.state = store.load_state(path)
         if self.state.get("key") != key:
             raise TrainingError(

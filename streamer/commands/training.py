@@ -33,14 +33,18 @@ ADVICE = "--data names the folder that holds a folder for each corpus (or set LM
 
 
 @contextlib.contextmanager
-def worded(console: Console) -> Iterator[None]:
-    """Errors of input become `ConfigError`; warnings of the library go above progress bars."""
+def worded(console: Console, config: Path | None = None) -> Iterator[None]:
+    """Errors of input become `ConfigError`; warnings of the library go above progress bars.
+
+    Where an error names a key, ``config`` is the file that holds it.
+    """
     handler = RichHandler(console=console, show_path=False, show_time=False)
     logging.getLogger("models").addHandler(handler)
     try:
         yield
     except (TrainingError, DataError) as error:
-        raise ConfigError(str(error)) from error
+        keyed = config is not None and str(error).startswith(("[model]", "data.", "train."))
+        raise ConfigError(f"{config}: {error}" if keyed else str(error)) from error
     finally:
         logging.getLogger("models").removeHandler(handler)
 
@@ -77,17 +81,18 @@ def train(
         ConfigError: a wrong option, configuration or data, or a package is missing.
     """
     console, command = Console(stderr=True), command_line()
-    with worded(console):
+    with worded(console, path):
         if read_table(path).get("recipe") == "shipped":
             shipped(path, folder_of(data), out, seed or 0)
             return
         config = read(path)
         seed = config.seed if seed is None else seed
         need_extra("lightning_fabric", "tensorboard")
-        from models.training.train import MODEL, launch
+        from models.training.train import MODEL, launch, refuse
 
-        prepared = _open(config, folder_of(data, config.data.corpus), console)
         out = out or RUNS / f"{path.stem}-seed{seed}"
+        refuse(out, resume)
+        prepared = _open(config, folder_of(data, config.data.corpus), console)
         with progress(console) as bar:
             task = bar.add_task(path.stem, total=config.train.epochs)
             row = launch(
@@ -172,18 +177,24 @@ def evaluate(
                 say=encoding(bar),
             )
         found = work.evaluate(trained, read, split, without)
-        _print(found, f"{trained.meta['name']}, {split}")
+        title = ", ".join(
+            [
+                *(trained.meta["name"], split),
+                *([f"{word_errors:.0%} word errors"] if word_errors else []),
+                *([f"without {' and '.join(without)}"] if without else []),
+            ]
+        )
+        _print(found, title)
         if out:
             from models.training.pictures import draw
 
-            for picture in draw(found, out, f"{trained.meta['name']}, {split}"):
+            for picture in draw(found, out, title):
                 Console().print(str(picture), soft_wrap=True)
     write_json(json_file, {**found.as_json(), "checkpoint": path.name, "word_errors": word_errors})
 
 
 def _print(found: Evaluation, title: str) -> None:
-    hidden = f" without {' and '.join(found.without)}" if found.without else ""
-    whole = Table(*MEASURES, "ece, calibrated", title=f"{title}{hidden}, {found.utterances:,} utterances")
+    whole = Table(*MEASURES, "ece, calibrated", title=f"{title}, {found.utterances:,} utterances")
     whole.add_row(*_scores(found.scores, MEASURES), f"{found.calibrated_ece:.3f}")
     each = Table("label", "precision", "recall", "F1", "n")
     for column in each.columns[1:]:

@@ -66,6 +66,9 @@ def test_a_key_like_no_other_is_answered_with_those_of_its_table() -> None:
         ({"data": {"corpus": "x"}, "train": {"modality_dropout": {"text": 1.0}}}, "train", "below 1"),
         ({"data": {"corpus": "x"}, "train": {"loss": "focal", "smoothing": 0.1}}, "train", "no smoothing"),
         ({"data": {"corpus": "x"}, "model": {"context": "future"}}, "model.context", "'past' or 'full'"),
+        ({"data": {"corpus": "x"}, "model": {"dim": 10**9}}, "model.dim", "less than or equal to 4096"),
+        ({"data": {"corpus": "x"}, "train": {"lr": float("inf")}}, "train.lr", "finite"),
+        ({"data": {"corpus": "x"}, "seed": -1}, "seed", "greater than or equal to 0"),
     ],
 )
 def test_an_impossible_value_is_named(table: dict[str, Any], key: str, said: str) -> None:

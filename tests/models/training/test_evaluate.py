@@ -14,6 +14,7 @@ from models.data.corpus import Corpus
 from models.training import store
 from models.training.config import TrainingError
 from models.training.evaluate import bins, confusion, evaluate, per_class, read_data
+from models.training.features import open_data
 from models.training.fit import Fit
 from models.training.pictures import draw
 from models.training.run import finish, prepare
@@ -102,6 +103,20 @@ def test_data_that_does_not_fit_the_model_is_refused(
         read_data(less, folder, split="test")
     with pytest.raises(TrainingError, match="word errors are made in test"):
         read_data(trained, folder, split="dev", word_errors=0.1)
+
+
+def test_other_data_than_that_of_training_is_said(
+    trained: store.Trained, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its words may have gone through another encoder: the figures would mean little."""
+    opened = open_data(trained.config, folder).digest
+    trained = replace(trained, meta={**trained.meta, "data_digest": opened})
+    read_data(trained, folder, split="dev")
+    assert not caplog.records
+    monkeypatch.setitem(data.CORPORA, "toy", lambda folder: corpus(train=24, seed=1))
+    read_data(trained, folder, split="dev")
+    assert "is not what the model was trained on" in caplog.text
+    assert opened in caplog.text
 
 
 def test_it_can_be_drawn(trained: store.Trained, folder: Path, tmp_path: Path) -> None:

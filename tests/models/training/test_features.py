@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -137,6 +138,12 @@ def test_a_corpus_is_opened_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         np.save(path, np.load(path) + 1e-6)
     again = open_data(config(**{"data.text": "frozen"}), tmp_path, tmp_path)
     assert again.digest == frozen.digest != packaged.digest
+    misheard: dict[str, Any] = {"data.text": "frozen", "data.word_errors": [0.2]}
+    others = [
+        open_data(config(**c), tmp_path, tmp_path).digest
+        for c in (misheard, {**misheard, "data.train_word_errors": 0.2})
+    ]
+    assert len({frozen.digest, *others}) == 3, "other words are other data"
     heard = open_data(config(**{"data.text": "frozen", "data.modalities": ["audio"]}), tmp_path, tmp_path)
     assert heard.tensors.sizes == {"text": 0, "audio": 4, "visual": 0}
 

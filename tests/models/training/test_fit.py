@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.span import FULL, Span
 from models.training.config import MODALITIES, TrainingError
 from models.training.engine import Plain
 from models.training.fit import Fit, predict, scores_of
@@ -105,6 +106,7 @@ def test_a_run_goes_on_from_its_state_as_if_never_interrupted(stop: int) -> None
     torch.manual_seed(999)  # another process
     second = Fit(run, data(), 0)
     second.load(state)
+    assert same(second.best, first.best)
     assert list(second.epochs()) == said[stop:]
     assert same(second.best, whole.best)
     assert second.progress == whole.progress
@@ -140,9 +142,13 @@ class Share(Plain):
 
 
 @pytest.mark.parametrize("conversations", [5, 2, 1])
-def test_shares_of_a_batch_have_together_the_gradient_of_the_whole(conversations: int) -> None:
-    """Also where there are fewer conversations than devices, and classes weigh differently."""
-    run = config(**{"model.dropout": 0.0, "train.class_weights": "balanced"})
+@pytest.mark.parametrize("hidden", [{}, {"text": 0.5}])
+def test_shares_of_a_batch_have_together_the_gradient_of_the_whole(
+    conversations: int, hidden: dict[str, float]
+) -> None:
+    """Also where there are fewer conversations than devices, classes weigh differently, modalities drop."""
+    balanced: dict[str, Any] = {"train.class_weights": "balanced", "train.modality_dropout": hidden}
+    run = config(**{"model.dropout": 0.0, **balanced})
     which = torch.arange(conversations)
 
     def gradients(rank: int, world: int) -> list[Tensor]:
@@ -173,7 +179,10 @@ def test_noise_on_features_is_part_of_the_seed_and_of_training_alone() -> None:
     assert same(loud.best, again.best)
     assert not same(loud.best, quiet.best)
     assert loud.std.keys() == {"text"}
-    assert loud.std["text"] == pytest.approx(torch.ones(6), abs=0.2)
+    part = loud.data.splits["train"]
+    said_UD = part.text_UT[part.present_UM[:, 0]]
+    torch.testing.assert_close(loud.std["text"], said_UD.std(0))
+    assert len(said_UD) < len(part.label_U) - 1, "somebody says nothing: those rows are no zeros of text"
     before = loud.data.splits["dev"].text_UT
     assert torch.equal(before, quiet.data.splits["dev"].text_UT)
 
@@ -203,11 +212,64 @@ def test_the_learning_rate_follows_its_schedule(schedule: str, warm_up: float, w
     )
     fit = Fit(run, data(), 0)
     assert [fit._rate(step) for step in range(4)] == pytest.approx(want, abs=1e-3)
+    assert [e.lr / run.train.lr for e in fit.epochs()][:3] == pytest.approx(want[1:], abs=1e-3)
 
 
-def test_a_part_that_does_not_exist_is_named() -> None:
-    with pytest.raises(TrainingError, match=r"\[model\]: no fusion 'concta'; there are add"):
-        Fit(config(**{"model.fusion": "concta"}), data(), 0)
+def test_every_key_of_the_configuration_has_its_effect() -> None:
+    """On the model and on what optimises it."""
+    changes: dict[str, Any] = {
+        "model.host": "transformer",
+        "model.fusion": "lmam",
+        "model.placement": "early-residual",
+        "model.context": "full",
+        "model.dim": 12,
+        "model.speakers": 3,
+        "model.dropout": 0.3,
+        "model.host_options": {"heads": 3},
+        "model.fusion_options": {"rank": 2},
+        "train.lr": 0.02,
+        "train.weight_decay": 0.03,
+    }
+    fit = Fit(config(**changes), data(), 0)
+    built = fit.model.config
+    for key, value in changes.items():
+        table, _, name = key.partition(".")
+        if table == "model" and name != "context":
+            assert getattr(built, name) == value, key
+    assert built.span == FULL
+    assert Fit(config(**{"model.window": 5}), data(), 0).model.config.span == Span(5, 0)
+    (group,) = fit.optimiser.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.02, 0.03)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"model.fusion": "concta"}, r"\[model\]: no fusion 'concta'; there are add"),
+        ({"model.fusion_options": {"dim": 3}}, r"\[model\]: fusion_options: 'dim' is the model's own"),
+        ({"model.host_options": {"dropout": 0.1}}, r"\[model\]: host_options: 'dropout' is the model's own"),
+        ({"model.fusion": "lmam", "model.fusion_options": {"rank": "a"}}, "fusion 'lmam' with {'rank': 'a'}"),
+        ({"model.host": "mmgcn", "model.host_options": {"layers": "a"}}, "host 'mmgcn' with {'layers': 'a'}"),
+    ],
+)
+def test_what_cannot_be_built_is_named(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(TrainingError, match=says):
+        Fit(config(**change), data(), 0)
+
+
+def test_weights_that_are_no_longer_numbers_end_the_run() -> None:
+    """Rather than go on for nothing and keep a model that says nothing."""
+    with pytest.raises(TrainingError, match=r"epoch 1: the loss of dev is nan; lower train\.lr"):
+        trained(Fit(config(**{"train.lr": 1e30}), data(), 0))
+
+
+@pytest.mark.parametrize("name", ["train", "dev"])
+def test_a_split_without_labels_is_named(name: str) -> None:
+    read = data()
+    part = read.splits[name]
+    bare = replace(part, label_U=torch.full_like(part.label_U, -1))
+    with pytest.raises(TrainingError, match=f"no utterance of {name} has a label"):
+        Fit(config(), replace(read, splits={**read.splits, name: bare}), 0)
 
 
 def test_without_dev_there_is_nothing_to_choose_on() -> None:

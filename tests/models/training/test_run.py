@@ -15,7 +15,8 @@ from models.data.corpus import Corpus
 from models.training import rows
 from models.training.compare import weighted_f1
 from models.training.config import read
-from models.training.run import data_digest, key, prepare, run
+from models.training.fit import Fit, scores_of
+from models.training.run import data_digest, finish, key, prepare, run
 from tests.models.training.corpora import config, corpus
 
 CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "models").glob("*-*.toml"))
@@ -47,6 +48,22 @@ def test_a_row_has_what_a_table_and_a_comparison_need(row: rows.Row) -> None:
         assert {"accuracy", "weighted_f1", "macro_f1", "ece", "loss"} == scores.keys()
     assert set(row["without"]) == {"text", "audio", "visual"}
     assert json.loads(json.dumps(row, allow_nan=False)) == row
+
+
+def test_what_is_measured_is_the_epoch_that_was_best_on_dev() -> None:
+    """And not the last one; without a modality the test split is measured as `without` says."""
+    run_, prepared = config(**{"train.lr": 0.3, "train.epochs": 8}), prepare(config(), corpus())
+    with torch.random.fork_rng(devices=[]):
+        fit = Fit(run_, prepared.tensors, 0)
+        seen = list(fit.epochs())
+        row = finish(run_, prepared, 0, fit, seconds=0)
+    best = seen[row["best_epoch"] - 1]
+    assert row["best_epoch"] < len(seen)
+    assert row["dev"] == pytest.approx(best.dev, abs=1e-4)
+    assert row["dev"] != pytest.approx(seen[-1].dev, abs=1e-4)
+    silent = prepared.tensors.splits["test"].without("text")
+    assert row["without"]["text"] == pytest.approx(scores_of(fit.model, silent), abs=1e-4)
+    assert row["without"]["text"] != row["test"]
 
 
 def test_the_stored_predictions_give_the_stored_scores(row: rows.Row) -> None:
@@ -92,6 +109,15 @@ def test_a_run_without_a_test_split_measures_dev() -> None:
     row = run(
         config(**{"train.epochs": 1}), replace(toy, splits={s: toy.splits[s] for s in ("train", "dev")}), 0
     )
+    assert "test" not in row
+    assert row["dev"]["weighted_f1"] > 0
+
+
+def test_a_test_split_without_labels_is_not_measured() -> None:
+    """Such as that of a challenge."""
+    toy = corpus()
+    bare = tuple(replace(c, labels_N=np.full(len(c), -1)) for c in toy.splits["test"])
+    row = run(config(**{"train.epochs": 1}), replace(toy, splits={**toy.splits, "test": bare}), 0)
     assert "test" not in row
     assert row["dev"]["weighted_f1"] > 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from models import checkpoint
 from models.checkpoint import CheckpointError
@@ -46,6 +47,15 @@ def test_it_says_what_its_header_says(path: Path) -> None:
     right = predict(trained.model, test).argmax(1) == test.label_U[:-1]
     accuracy = trained.meta["metrics"]["test"]["accuracy"]
     assert float(100 * right.double().mean()) == pytest.approx(accuracy, abs=1e-3)
+
+
+def test_the_temperature_is_that_of_dev(path: Path) -> None:
+    """The least cross-entropy of dev: a fifth warmer or colder is worse."""
+    trained = store.load(path)
+    dev = tensors(corpus(), trained.config.data.modalities, trained.scales).splits["dev"]
+    logits_UC, label_U = predict(trained.model, dev), dev.label_U[:-1]
+    best, *others = (F.cross_entropy(logits_UC / (trained.temperature * k), label_U) for k in (1, 0.8, 1.25))
+    assert best < min(others)
 
 
 def test_it_can_be_stepped(path: Path) -> None:

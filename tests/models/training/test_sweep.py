@@ -80,6 +80,20 @@ def test_a_run_that_fails_does_not_stop_the_others(folder: Path) -> None:
     assert len(rows.read(folder / "x.jsonl")) == 2
 
 
+def test_a_configuration_that_the_data_does_not_fit_is_named_before_anything_runs(folder: Path) -> None:
+    wrong = ("wrong", config(**{"data.text": "nowhere"}))
+    with pytest.raises(TrainingError, match=r'wrong: data\.text = "nowhere"'):
+        plan((*TWO, wrong), (0,), folder, folder)
+
+
+def test_a_run_that_diverges_is_a_run_that_fails(folder: Path) -> None:
+    """What is not a number is not written as a row, and the rows of the others are."""
+    wild = ("wild", config(**{"train.lr": 1e30}))
+    with pytest.raises(TrainingError, match="1 of 3 runs failed: wild seed 0: epoch 1: the loss of dev"):
+        sweep(plan((wild, *TWO), (0,), folder, folder), folder, folder / "x.jsonl")
+    assert len(rows.read(folder / "x.jsonl")) == 2
+
+
 def test_data_is_read_once_for_configurations_that_read_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,15 @@ def test_a_run_is_never_overwritten_and_never_mixed_with_another(tmp_path: Path)
             train(other, prepared, seed, tmp_path, resume=True)
 
 
+def test_a_model_whose_state_is_gone_is_not_written_over(tmp_path: Path) -> None:
+    short = config(**{"train.epochs": 1})
+    train(short, prepare(short, corpus()), 0, tmp_path)
+    (tmp_path / STATE).unlink()
+    for resume in (False, True):
+        with pytest.raises(TrainingError, match=r"holds a model without last\.pt; --out names another"):
+            train(short, prepare(short, corpus()), 0, tmp_path, resume=resume)
+
+
 def test_a_damaged_state_is_named(tmp_path: Path) -> None:
     (tmp_path / STATE).write_bytes(b"half a st")
     with pytest.raises(TrainingError, match=r"last\.pt: not the state of a run"):
