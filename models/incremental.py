@@ -60,18 +60,10 @@ def contributions(model: Steppable[S], turn: Turn, state: S) -> tuple[Tensor, S,
         logits ``[B, C]``, the state after the step, weights ``[B, M]``.
     """
     m, batch = len(MODALITIES), len(turn.present_BM)
-    without_MBM = turn.present_BM & ~torch.eye(m, dtype=torch.bool, device=turn.present_BM.device).unsqueeze(
-        1
+    without_MBM = turn.present_BM & ~_each(turn)
+    logits, after = model.step(
+        _as_if(turn, torch.cat([turn.present_BM.unsqueeze(0), without_MBM])), repeat(state, m + 1)
     )
-    present = torch.cat([turn.present_BM, without_MBM.flatten(0, 1)])
-    many = Turn(
-        turn.text_BT.repeat(m + 1, 1),
-        turn.audio_BA.repeat(m + 1, 1),
-        turn.visual_BV.repeat(m + 1, 1),
-        present,
-        turn.speaker_B.repeat(m + 1),
-    )
-    logits, after = model.step(many, repeat(state, m + 1))
     logp_VBC = F.log_softmax(logits, -1).view(m + 1, batch, -1)
     label_B1 = logp_VBC[0].argmax(-1, keepdim=True)
     full_B1 = logp_VBC[0].gather(1, label_B1)
@@ -81,6 +73,36 @@ def contributions(model: Steppable[S], turn: Turn, state: S) -> tuple[Tensor, S,
     sum_B1 = drop_BM.sum(1, keepdim=True)
     weights_BM = torch.where(sum_B1 > 0, drop_BM / sum_B1.clamp_min(1e-12), even_BM)
     return logits[:batch], take(after, slice(0, batch)), weights_BM
+
+
+def alone(model: Steppable[S], turn: Turn, state: S) -> Tensor:
+    """What each modality says by itself: logits ``[M, B, C]`` of this utterance in the same context, as if
+    nothing else of it were present.
+
+    Rows of a modality that is absent tell what the context alone says. Nothing given is changed; the cost is
+    one step of a batch M times as large.
+    """
+    m, batch = len(MODALITIES), len(turn.present_BM)
+    logits, _ = model.step(_as_if(turn, turn.present_BM & _each(turn)), repeat(state, m))
+    return logits.view(m, batch, -1)
+
+
+def _each(turn: Turn) -> Tensor:
+    """``[M, 1, M]``: row m is true for modality m only."""
+    m = len(MODALITIES)
+    return torch.eye(m, dtype=torch.bool, device=turn.present_BM.device).unsqueeze(1)
+
+
+def _as_if(turn: Turn, present_KBM: Tensor) -> Turn:
+    """The batch ``turn`` K times, end to end, each time with other modalities present."""
+    k = len(present_KBM)
+    return Turn(
+        turn.text_BT.repeat(k, 1),
+        turn.audio_BA.repeat(k, 1),
+        turn.visual_BV.repeat(k, 1),
+        present_KBM.flatten(0, 1),
+        turn.speaker_B.repeat(k),
+    )
 
 
 def take(state: S, rows: slice) -> S:

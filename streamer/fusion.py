@@ -15,10 +15,10 @@ import torch
 
 from models.calibration import probabilities
 from models.dialogue import Turn
-from models.incremental import contributions
+from models.incremental import alone, contributions
 from models.normalise import Running
 
-from .types import Estimate, Features, Reading
+from .types import Alone, Estimate, Features, Reading
 
 if TYPE_CHECKING:
     from models.fusion_weights import Fusion
@@ -83,6 +83,22 @@ class LmamFusion:
     def flush(self) -> Iterator[Estimate]:
         return iter(())
 
+    @torch.inference_mode()
+    def alone(self, features: Features) -> Alone:
+        """What each modality of an utterance says by itself: the probabilities if nothing else of it were
+        there, in the same context; None where it is absent.  To be asked before `push`; changes nothing."""
+        memory = self._empty() if self._fresh else self._memory
+        turn, _ = self._turn(features, memory.voices)
+        probs_MC = probabilities(
+            alone(self._model.net, turn, memory.state)[:, 0].double(), self._model.temperature
+        )
+        text, audio, visual = (tuple(row) for row in probs_MC.tolist())
+        return (
+            text if features.text is not None else None,
+            audio if features.audio is not None else None,
+            visual if features.visual is not None else None,
+        )
+
     def forget(self, before: float) -> None:
         """Drop the context, and unseen what was said by ``before``; safe from another thread."""
         self._fresh, self._purged = True, before
@@ -93,14 +109,17 @@ class LmamFusion:
     @torch.inference_mode()
     def _step(self, features: Features) -> tuple[list[float], list[float], Memory]:
         m = self._model
-        voices = self._memory.voices
-        audio = np.full(len(m.prior.measures), np.nan)
-        if features.audio is not None:
-            audio, voices = voices.push(features.audio, features.speaker)
-        turn = _turn(features, audio, m)
+        turn, voices = self._turn(features, self._memory.voices)
         logits_BC, state, weights_BM = contributions(m.net, turn, self._memory.state)
         probs = probabilities(logits_BC[0].double(), m.temperature)
         return probs.tolist(), weights_BM[0].tolist(), Memory(state, voices, self._memory.turns + 1)
+
+    def _turn(self, features: Features, voices: Running) -> tuple[Turn, Running]:
+        """What the network reads, and the voices with this one heard."""
+        audio = np.full(len(self._model.prior.measures), np.nan)
+        if features.audio is not None:
+            audio, voices = voices.push(features.audio, features.speaker)
+        return _turn(features, audio, self._model), voices
 
 
 def _where(features: Features) -> str:

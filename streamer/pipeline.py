@@ -19,6 +19,7 @@ from .seams import Sink, Source
 from .stage import Stage, pump
 from .telemetry import Telemetry
 from .types import (
+    Alone,
     AudioChunk,
     Cut,
     Estimate,
@@ -45,6 +46,10 @@ class Transcriber(Stage[Utterance, Utterance], Protocol):
 
 
 class Fusion(Stage[Features, Estimate], Protocol):
+    def alone(self, features: Features) -> Alone:
+        """What each modality says by itself in the same context (before ``push``); changes nothing."""
+        ...
+
     def forget(self, before: float) -> None:
         """Drop the context of the conversation, and unseen any utterance that ends by ``before`` (purge)."""
 

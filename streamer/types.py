@@ -167,6 +167,10 @@ class Features:
         return replace(self, utterance=self.utterance.timed(stage, seconds))
 
 
+Alone = tuple[tuple[float, ...] | None, tuple[float, ...] | None, tuple[float, ...] | None]
+"""What text, audio and visual each say by themselves: probabilities, None where absent."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """How one modality took part: ``quality`` and ``weight`` in 0..1."""

@@ -14,6 +14,7 @@ from streamer.payloads import EstimateV1, Event, SessionV1
 from streamer.seams import Out
 from streamer.types import (
     RATE,
+    Alone,
     AudioChunk,
     Estimate,
     FaceSample,
@@ -168,6 +169,9 @@ class FakeFusion:
 
     def flush(self) -> Iterator[Estimate]:
         return iter(())
+
+    def alone(self, f: Features) -> Alone:
+        return (0.1, 0.9) if f.text is not None else None, None, (1.0, 0.0)
 
     def forget(self, before: float) -> None:
         self.forgotten += 1

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.dialogue import Dialogue, Turn
 from models.hosts.gru import Config, GruLmam, State
-from models.incremental import contributions, repeat, take, unroll
+from models.incremental import alone, contributions, repeat, take, unroll
 from tests.contract import check_incremental, make_dialogue, rows, to
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -141,3 +141,17 @@ def test_what_decides_gets_the_weight() -> None:
     model = TextDecides()
     _, _, weights_BM = contributions(model, turn, model.init_state(2))
     torch.testing.assert_close(weights_BM, torch.tensor([[1.0, 0.0, 0.0], [1 / 3, 1 / 3, 1 / 3]]))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("m", [0, 1, 2])
+def test_a_modality_alone_is_the_step_as_if_nothing_else_were_present(m: int) -> None:
+    """Whatever the absent ones hold, in the context that all modalities made; nothing given is changed."""
+    model, dialogue = net(), make_dialogue(batch=2, n=2)
+    _, state = model.step(dialogue.turn(0), model.init_state(2))
+    turn = replace(dialogue.turn(1), present_BM=torch.tensor([[True, True, True], [False, True, True]]))
+    before = {n: t.clone() for n, t in state.tensors().items()}
+    only = turn.present_BM & (torch.arange(3) == m)
+    want, _ = model.step(replace(turn, present_BM=only), state)
+    torch.testing.assert_close(alone(model, turn, state)[m], want)
+    assert all(torch.equal(before[n], t) for n, t in state.tensors().items())

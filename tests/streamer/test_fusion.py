@@ -117,3 +117,41 @@ def test_a_silent_face_and_a_channel_have_ids_of_their_own(model: Fusion) -> Non
     )
     out = run_inline(LmamFusion(model, "c"), [seen, heard, other])
     assert len({e.id for e in out}) == 3
+
+
+def test_a_modality_alone_is_read_as_if_nothing_else_of_the_utterance_were_there(model: Fusion) -> None:
+    stage = LmamFusion(model, "c")
+    list(stage.push(turn(0, face=True)))
+    heard = turn(1, face=True)
+    text, voice, face = stage.alone(heard)
+    for reading, only in (
+        (text, replace(heard, audio=None, visual=None)),
+        (voice, replace(heard, text=None, visual=None)),
+        (face, replace(heard, text=None, audio=None)),
+    ):
+        fresh = LmamFusion(model, "c")
+        list(fresh.push(turn(0, face=True)))
+        (same,) = fresh.push(only)
+        assert reading == pytest.approx(same.probs, abs=1e-6)
+
+
+def test_what_is_absent_says_nothing_alone(model: Fusion) -> None:
+    text, voice, face = LmamFusion(model, "c").alone(turn(0, voice=False))
+    assert text is not None
+    assert (voice, face) == (None, None)
+
+
+def test_asking_for_readings_alone_leaves_no_trace(model: Fusion) -> None:
+    asked, plain = LmamFusion(model, "c"), LmamFusion(model, "c")
+    for start in range(3):
+        asked.alone(turn(start))
+        assert probs(list(asked.push(turn(start)))) == pytest.approx(
+            probs(list(plain.push(turn(start)))), abs=0
+        )
+
+
+def test_after_a_purge_a_modality_alone_has_no_context_either(model: Fusion) -> None:
+    stage = LmamFusion(model, "c")
+    list(stage.push(turn(0)))
+    stage.forget(before=2.0)
+    assert stage.alone(turn(3)) == LmamFusion(model, "c").alone(turn(3))
