@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import html
 import json
 import os
 import secrets
@@ -18,7 +19,9 @@ from pydantic import BaseModel
 from .errors import CaptureError, PublishError
 from .outbox import Known, Outbox, glance, outboxes
 
-_LOGS = "conversations.sqlite"  # under the state folder: which log files hold which conversation
+_LOGS = "conversations.sqlite"  # under the state folder: which logs and reports hold which conversation
+_TABLES = ("logs", "reports")
+_HEAD = 4096  # bytes of a report in which its mark stands
 _LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
@@ -73,11 +76,41 @@ def note_log(state_dir: Path, conversation: str, path: Path) -> None:
 
 def logs(state_dir: Path, conversation: str) -> list[Path]:
     """The log files that were written for ``conversation``."""
-    if not (state_dir / _LOGS).exists():
-        return []
+    return _noted(state_dir, "logs", conversation)
+
+
+def report_mark(conversation: str) -> str:
+    """What stands in the head of a report (HTML) to tell whose it is."""
+    return f'<meta name="lmam-conversation" content="{html.escape(conversation)}">'
+
+
+def note_report(state_dir: Path, conversation: str, path: Path) -> None:
+    """Remember that ``path`` is a report of ``conversation``, so that a purge finds it."""
     with _registry(state_dir) as db:
-        rows = db.execute("SELECT path FROM logs WHERE conversation = ? ORDER BY path", (conversation,))
-        return [Path(row[0]) for row in rows]
+        db.execute("INSERT OR IGNORE INTO reports VALUES (?, ?)", (conversation, str(path.absolute())))
+
+
+def reports(state_dir: Path, conversation: str) -> list[Path]:
+    """The reports that were written of ``conversation``."""
+    return _noted(state_dir, "reports", conversation)
+
+
+def discard(path: Path, conversation: str) -> bool:
+    """Delete a report, unless something else now stands in its place; whether it was deleted.
+
+    Raises:
+        PublishError: it cannot be read or deleted.
+    """
+    try:
+        with path.open("rb") as file:
+            if report_mark(conversation).encode() not in file.read(_HEAD):
+                return False
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PublishError(f"{path}: cannot be deleted ({error.strerror or error})") from error
+    return True
 
 
 def strike(path: Path, conversation: str) -> int:
@@ -115,7 +148,7 @@ class Purged:
 
 
 async def purge(state_dir: Path, conversation: str, sinks: Sequence[BaseModel] = ()) -> Purged:
-    """Remove a conversation from logs, outboxes and brokers.
+    """Remove a conversation from logs, reports, outboxes and brokers.
 
     Args:
         sinks: Configs of mqtt sinks, for brokers whose password is neither in a file nor in the environment.
@@ -127,8 +160,14 @@ async def purge(state_dir: Path, conversation: str, sinks: Sequence[BaseModel] =
                 done.removed.append(f"{path}: {count} lines")
         except PublishError as error:
             done.remaining.append(str(error))
+    for path in reports(state_dir, conversation):
+        try:
+            if discard(path, conversation):
+                done.removed.append(f"{path}: the report")
+        except PublishError as error:
+            done.remaining.append(str(error))
     if not done.remaining:
-        _forget_logs(state_dir, conversation)
+        _forget_files(state_dir, conversation)
     for path in outboxes(state_dir):
         await _purge_outbox(path, conversation, sinks, done)
     return done
@@ -157,10 +196,11 @@ def _registry(state_dir: Path) -> Iterator[sqlite3.Connection]:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         with contextlib.closing(sqlite3.connect(path, timeout=5)) as db, db:
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS logs"
-                " (conversation TEXT, path TEXT, PRIMARY KEY (conversation, path))"
-            )
+            for table in _TABLES:
+                db.execute(
+                    f"CREATE TABLE IF NOT EXISTS {table}"
+                    " (conversation TEXT, path TEXT, PRIMARY KEY (conversation, path))"
+                )
             yield db
     except (sqlite3.Error, OSError) as error:
         raise PublishError(
@@ -168,10 +208,19 @@ def _registry(state_dir: Path) -> Iterator[sqlite3.Connection]:
         ) from error
 
 
-def _forget_logs(state_dir: Path, conversation: str) -> None:
+def _noted(state_dir: Path, table: str, conversation: str) -> list[Path]:
+    if not (state_dir / _LOGS).exists():
+        return []
+    with _registry(state_dir) as db:
+        rows = db.execute(f"SELECT path FROM {table} WHERE conversation = ? ORDER BY path", (conversation,))
+        return [Path(row[0]) for row in rows]
+
+
+def _forget_files(state_dir: Path, conversation: str) -> None:
     if (state_dir / _LOGS).exists():
         with _registry(state_dir) as db:
-            db.execute("DELETE FROM logs WHERE conversation = ?", (conversation,))
+            for table in _TABLES:
+                db.execute(f"DELETE FROM {table} WHERE conversation = ?", (conversation,))
 
 
 def _is_of(line: bytes, conversation: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,10 @@ from streamer.conversations import (
     logs,
     new_conversation_id,
     note_log,
+    note_report,
     purge,
+    report_mark,
+    reports,
     resume,
     strike,
 )
@@ -228,3 +232,42 @@ def test_a_run_that_only_logged_counts_beside_an_outbox(tmp_path: Path) -> None:
     write_log(log, 4, 5)
     note_log(tmp_path, "c1", log)
     assert resume(tmp_path, "c1", BEGAN + timedelta(seconds=60)).first_sequence == 6
+
+
+async def test_a_purge_deletes_the_reports_of_the_conversation_only(tmp_path: Path) -> None:
+    mine, other, moved = (tmp_path / f"{name}.html" for name in ("mine", "other", "moved"))
+    for path, conversation in ((mine, "c1"), (other, "c2")):
+        path.write_text(f"<html><head>{report_mark(conversation)}</head>")
+        note_report(tmp_path, conversation, path)
+    note_report(tmp_path, "c1", moved)
+    done = await purge(tmp_path, "c1")
+    assert (done.removed, done.remaining) == ([f"{mine}: the report"], [])
+    assert not mine.exists()
+    assert other.exists()
+    assert reports(tmp_path, "c1") == []
+    assert reports(tmp_path, "c2") == [other]
+
+
+async def test_a_purge_spares_what_has_since_taken_a_reports_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    note_report(tmp_path, "c1", path)
+    path.write_text(f"<html><head>{report_mark('c2')}</head>")
+    assert (await purge(tmp_path, "c1")).removed == []
+    assert path.exists()
+
+
+async def test_a_report_that_cannot_be_deleted_remains_and_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.html").mkdir()
+    note_report(tmp_path, "c1", tmp_path / "a.html")
+    (left,) = (await purge(tmp_path, "c1")).remaining
+    assert "a.html: cannot be deleted" in left
+    assert reports(tmp_path, "c1") == [tmp_path / "a.html"]
+
+
+async def test_a_registry_from_before_there_were_reports_is_used_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "conversations.sqlite") as db:
+        db.execute("CREATE TABLE logs (conversation TEXT, path TEXT, PRIMARY KEY (conversation, path))")
+    db.close()
+    assert reports(tmp_path, "c1") == []
+    note_report(tmp_path, "c1", tmp_path / "a.html")
+    assert reports(tmp_path, "c1") == [tmp_path / "a.html"]
