@@ -187,6 +187,51 @@ def analyze(
 
 
 @app.command(rich_help_panel=CONVERSATIONS)
+def inspect(
+    media: Annotated[
+        Path,
+        typer.Argument(metavar="MEDIA", help="A sound or video file, read as by 'lmam analyze'."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Where the report goes; default: MEDIA's name with .inspect.html, in this folder.",
+        ),
+    ] = None,
+    transcriber: Annotated[
+        str | None,
+        typer.Option(
+            "--transcriber",
+            metavar="KIND",
+            help="Where words come from: auto (default), sidecar, faster_whisper, pocketsphinx or none.",
+        ),
+    ] = None,
+    purpose: Annotated[
+        str,
+        typer.Option(
+            metavar="WORD",
+            help="What the estimates are for: research, personal, robot, medical, safety, demo or other.",
+        ),
+    ] = "research",
+    force: Annotated[bool, typer.Option("--force", help="Replace a report that is already there.")] = False,
+    settings: Settings = None,
+) -> None:
+    """Make one HTML page of a recording: sound, words, faces, every modality's reading, where they disagree.
+
+    The page holds pictures of the faces, the course of the sound and the words of those recorded. They are
+    written only because this report was asked for, and to this file only ('lmam purge' deletes it, too). It
+    opens in any browser, fetches nothing and needs no script.
+    """
+    from .commands import inspect as command
+
+    command.run(
+        media, out=out, transcriber=transcriber, purpose=purpose, settings=settings or [], force=force
+    )
+
+
+@app.command(rich_help_panel=CONVERSATIONS)
 def watch(
     url: Annotated[
         str,

@@ -178,7 +178,7 @@ class _Entry:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         e, dim = self._e, "" if self._e.final else "dim "
         wide = options.max_width >= _WIDE
-        colour = _label_colours(e.emotion.label, list(e.emotion.probabilities))[1]
+        colour = label_colours(e.emotion.label, list(e.emotion.probabilities))[1]
         said = Text.assemble(
             (_verdict(e), f"{dim}bold {colour}"),
             " " * max(2, 14 - len(_verdict(e))),
@@ -196,7 +196,7 @@ class _Entry:
         grid.add_column(ratio=1)
         who = Text(_who(e), f"{dim}bold {self._colour}")
         below: list[RenderableType] = [first, _Bars(e)] if wide else [first, _Bars(e), marks]
-        grid.add_row(Text(_minutes(e.start), "dim"), who, Group(*below))
+        grid.add_row(Text(minutes(e.start), "dim"), who, Group(*below))
         yield grid
 
 
@@ -214,7 +214,7 @@ class _Bars:
         width = min(18, options.max_width // min(room, len(labels)))
         line = Text(no_wrap=True, overflow="crop")
         for label in (k for k in labels if k in shown):
-            colour = f"white on {_label_colours(label, labels)[0]}" if console.color_system else "reverse"
+            colour = f"white on {label_colours(label, labels)[0]}" if console.color_system else "reverse"
             line.append_text(_bar(label, p[label], width - 1, colour, dim=not self._e.final))
             line.append(" ")
         yield line
@@ -227,7 +227,8 @@ def _bar(label: str, p: float, width: int, colour: str, *, dim: bool) -> Text:
     return bar
 
 
-def _label_colours(label: str, labels: Sequence[str]) -> tuple[str, str]:
+def label_colours(label: str, labels: Sequence[str]) -> tuple[str, str]:
+    """The colours of ``label``, one of ``labels``: of a bar on light ground, and a lighter one of a word."""
     return _LABELS.get(label) or _SPARE[labels.index(label) % len(_SPARE)]
 
 
@@ -270,7 +271,7 @@ def _progress(position: float, duration: float) -> RenderableType:
     row.add_column(ratio=1)
     row.add_column(no_wrap=True)
     row.add_row(
-        Text(f"{_minutes(min(position, duration))} of {_minutes(duration)}", "dim"),
+        Text(f"{minutes(min(position, duration))} of {minutes(duration)}", "dim"),
         ProgressBar(total=1.0, completed=share),
         Text(f"{_percent(share)}%", "dim"),
     )
@@ -286,7 +287,7 @@ def _plain_estimate(e: EstimateV1) -> str:
     marks = " ".join(f"{n} {_percent(m.weight) if m.present else '-'}" for n, m in _modalities(e))
     said = f'"{_words(e)}"' if e.text is not None else _words(e)
     return (
-        f"{_minutes(e.start):>7} {_who(e)} {_verdict(e)}{'' if e.final else ' (provisional)'}"
+        f"{minutes(e.start):>7} {_who(e)} {_verdict(e)}{'' if e.final else ' (provisional)'}"
         f" [{bars}] {marks}  {said}"
     )
 
@@ -316,13 +317,12 @@ def _plain_session(s: SessionV1) -> str:
     return f"{line}\n{READING}\n{NOTICE}" if s.event == "started" else line
 
 
-def _minutes(seconds: float) -> str:
+def minutes(seconds: float) -> str:
     """``m:ss.s``, or ``h:mm:ss`` from an hour on."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    if minutes >= 60:
-        return f"{minutes // 60}:{minutes % 60:02d}:{rest // 10:02d}"
-    return f"{minutes}:{rest // 10:02d}.{rest % 10}"
+    whole, rest = divmod(round(seconds * 10), 600)
+    if whole >= 60:
+        return f"{whole // 60}:{whole % 60:02d}:{rest // 10:02d}"
+    return f"{whole}:{rest // 10:02d}.{rest % 10}"
 
 
 def _percent(share: float) -> str:

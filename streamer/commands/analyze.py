@@ -11,11 +11,10 @@ import typer
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
 from ..conversations import Resumed, file_conversation_id, resume
-from ..errors import ConfigError
 from ..paths import writable
 from ..sources.decode import probe
 from ..telemetry import peak_memory_mb
-from .common import add_mqtt, execute, fail_if_missing, media_table, state_dir
+from .common import add_mqtt, execute, fail_if_missing, media_table, spare, state_dir
 
 
 def run(
@@ -37,7 +36,7 @@ def run(
     fail_if_missing(media, "media file")
     for written in (out, json_file):
         if written is not None:
-            _spare(media, written)
+            spare(media, written)
             writable(written)
     named = override({}, settings).get("conversation") is not None
     table: Table = {
@@ -72,11 +71,3 @@ def run(
         "partials": report.tally.partials,
         "peak_memory_mb": peak_memory_mb(),
     }
-
-
-def _spare(media: Path, written: Path) -> None:
-    if not written.exists():
-        return
-    for read in (media, *(media.with_suffix(suffix) for suffix in (".vtt", ".srt"))):
-        if read.exists() and written.samefile(read):
-            raise ConfigError(f"{written}: is what is read and would be overwritten; write to another file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ..config import RunConfig, Table, override
 from ..context import Context, Session
 from ..errors import ConfigError, StreamerError
 from ..launch import Report, Tally, launch, summary
+from ..pipeline import Pipeline
 from ..seams import Sink
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,10 @@ def execute(
     speed: float = 1.0,
     sinks: Sequence[Sink] = (),
     show: bool = True,
+    watch: Callable[[Pipeline], Pipeline] | None = None,
 ) -> Report:
-    """Build the graph of ``config`` and run it to its end; ``sinks`` come in addition to the configured ones.
+    """Build the graph of ``config`` and run it to its end; ``sinks`` come in addition to the configured ones,
+    and ``watch`` may put onlookers beside its stages.
 
     Raises:
         StreamerError: a part could not be built, or every source failed.
@@ -84,6 +87,8 @@ def execute(
     context = replace(context, info=info(config, networks, pipeline.transcriber.name, tracks))
     outlets = [*build_sinks(config, context, where), *sinks, tally]
     pipeline = replace(pipeline, sinks=outlets)
+    if watch is not None:
+        pipeline = watch(pipeline)
     report = asyncio.run(launch(pipeline, context, tally, lossless=lossless, speed=speed))
     if show:
         typer.echo("\n".join(summary(report)))
@@ -105,6 +110,15 @@ def fail_if_missing(path: Path, what: str) -> Path:
     if not path.is_file():
         raise StreamerError(f"{path}: no such {what}")
     return path
+
+
+def spare(media: Path, written: Path) -> None:
+    """Raises ConfigError where ``written`` is ``media`` or the transcript beside it."""
+    if not written.exists():
+        return
+    for read in (media, *(media.with_suffix(suffix) for suffix in (".vtt", ".srt"))):
+        if read.exists() and written.samefile(read):
+            raise ConfigError(f"{written}: is what is read and would be overwritten; write to another file")
 
 
 def write_json(path: Path | None, value: Any) -> None:
