@@ -234,7 +234,7 @@ class Trainer:
         audio: bool = True,
         encoder: TextEncoder | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Logits ``[N, C]`` and labels ``[N]`` of all utterances of ``examples``."""
+        """Logits ``[N, C]`` and labels ``[N]`` of all utterances of ``examples`` that have a label."""
         self.net.eval()
         (encoder or self.encoder).net.eval()
         logits, labels = [], []
@@ -249,9 +249,10 @@ class Trainer:
                 batches.presence(e, text=text, audio=audio and not self.variant.text_only) for e in group
             ]
             dialogue, labels_BN = batches.collate(group, features, present, visual_dim=self.net.config.visual)
+            known_BN = dialogue.valid_BN & (labels_BN >= 0)
             with torch.no_grad():
-                logits.append(self.net(dialogue)[dialogue.valid_BN])
-            labels.append(labels_BN[dialogue.valid_BN])
+                logits.append(self.net(dialogue)[known_BN])
+            labels.append(labels_BN[known_BN])
         return torch.cat(logits), torch.cat(labels)
 
     def _keep(self, score: float) -> None:

@@ -90,6 +90,11 @@ def data_path() -> Path:
 def _tuned(corpus: Corpus, folder: Path) -> Path:
     from models.tune_text import tuned
 
+    if not corpus.measures.get("audio") or not all(corpus.splits.get(s) for s in ("train", "dev", "test")):
+        raise TrainingError(
+            'data.text = "tuned" tunes on words and voice measures, and needs train, dev and test;'
+            f' {corpus.name} lacks some of these: "frozen" does without'
+        )
     return tuned(corpus, folder)
 
 

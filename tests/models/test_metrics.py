@@ -67,3 +67,15 @@ def test_padding_does_not_train() -> None:
     loss.backward()
     assert logits.grad is not None
     assert torch.equal(logits.grad[1, 2], torch.zeros(4))
+
+
+def test_an_utterance_without_a_label_trains_nothing() -> None:
+    """-1 is no label; where none has one the loss is 0 and so is its gradient."""
+    logits = torch.randn(2, 3, 4, requires_grad=True)
+    labels, valid = torch.tensor([[0, -1, 3], [-1, -1, 2]]), torch.ones(2, 3, dtype=torch.bool)
+    want = torch.nn.functional.cross_entropy(logits[labels >= 0], labels[labels >= 0])
+    torch.testing.assert_close(masked_cross_entropy(logits, labels, valid), want)
+    nothing = masked_cross_entropy(logits, torch.full_like(labels, -1), valid)
+    (grad,) = torch.autograd.grad(nothing, logits)
+    assert nothing == 0
+    assert not grad.any()

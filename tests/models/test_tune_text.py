@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,29 @@ def test_speakers_are_anonymous_and_missing_voices_are_marked() -> None:
     assert e.speakers == (0, 1, 0)
     assert e.heard_N.tolist() == [True, True, False]
     assert torch.isfinite(e.audio_NA).all()
+
+
+def test_utterances_without_a_label_are_context_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In train, where labels that stand in test are hidden, in dev and in test; a whole batch of them too."""
+    recipe = tune_text.Setup.read(tune_text.ROOT / "configs" / "models" / "meld.toml")
+    small = replace(recipe, net={**recipe.net, "text": 16, "dim": 16, "rank": 4})
+    monkeypatch.setattr(tune_text.Setup, "read", lambda path: small)
+    monkeypatch.setattr(tune_text, "pretrained", small_encoder)
+    monkeypatch.setattr(tune_text, "EPOCHS", 1)
+    monkeypatch.setattr(tune_text, "UTTERANCES", 3)
+    toy = corpus()
+    bare = replace(toy.splits["train"][0], labels_N=np.full(3, -1))
+    part = replace(toy.splits["train"][1], labels_N=np.array([2, -1, 1]))
+    splits = {"train": (bare, part, toy.splits["train"][2]), "dev": (part,), "test": (part,)}
+    work = tune_text.trainer(replace(toy, splits=splits), tmp_path, seed=0)
+    assert work.total == 3
+    list(work.run())
+    assert all(torch.isfinite(p).all() for p in work.net.parameters())
+    logits_NC, labels_N = work.predict(work.corpus.dev)
+    assert labels_N.tolist() == [2, 1]
+    assert logits_NC.shape == (2, 3)
 
 
 def test_a_tuned_encoder_is_kept_and_named_after_its_corpus(

@@ -158,6 +158,15 @@ def test_an_encoder_file_can_be_named_and_a_missing_one_is(tmp_path: Path) -> No
         encoder(Data(corpus="toy", text="nowhere"), corpus(), tmp_path)
 
 
+def test_what_cannot_be_tuned_on_is_named(tmp_path: Path) -> None:
+    """Words without voice measures, or without a test split."""
+    d, voiced = Data(corpus="toy", text="tuned"), replace(corpus(), measures={"audio": tuple("abcd")})
+    less = {s: voiced.splits[s] for s in ("train", "dev")}
+    for toy in (corpus(), replace(voiced, splits=less)):
+        with pytest.raises(TrainingError, match=r'data\.text = "tuned" tunes on .*toy lacks'):
+            encoder(d, toy, tmp_path)
+
+
 def test_the_tuned_encoder_of_meld_is_the_one_that_ships(tmp_path: Path) -> None:
     _, open_encoder = encoder(Data(corpus="meld", text="tuned"), replace(corpus(), name="meld"), tmp_path)
     assert open_encoder().meta["name"] == "lmam-text"
