@@ -71,3 +71,20 @@ def test_a_tuned_encoder_is_kept_and_named_after_its_corpus(
     (tmp_path / "text.safetensors").touch()
     (tmp_path / "fusion.pt").touch()
     assert tune_text.tuned(corpus(), tmp_path) == tmp_path / "text.safetensors"
+
+
+def test_labels_whose_words_stand_in_test_are_hidden_from_the_tuner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command as by `lmam train`, so that both tune the same encoder."""
+    seen: list[Corpus] = []
+
+    def tuned(read: Corpus, folder: Path, seed: int) -> Path:
+        seen.append(read)
+        return folder
+
+    monkeypatch.setattr("models.data.load", lambda name, folder: corpus())
+    monkeypatch.setattr(tune_text, "tuned", tuned)
+    assert tune_text.main(["iemocap6", "--data", str(tmp_path), "--out", str(tmp_path)]) == 0
+    shown = [int(n) for c in seen[0].splits["train"] for n in c.labels_N if n >= 0]
+    assert shown == []  # every dialogue of train is one of test
