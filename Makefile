@@ -43,5 +43,5 @@ sample: setup-dev
 	@$(BIN)/python scripts/make_sample.py
 
 clean:
-	rm -rf .venv .demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv.lock .demo .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
 	find models streamer tests benchmarks scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,12 +1,14 @@
 """Prepare ``.venv`` with pip; called by ``scripts/setup``. Needs nothing but the standard library.
 
 A stamp file in ``.venv`` records what was installed from which ``pyproject.toml``, so that a second run
-installs nothing and needs no network. A first set-up that was interrupted is started over.
+installs nothing and needs no network. A first set-up that was interrupted is started over. Two at a time
+would trample on each other's ``.venv``: the second waits for the first.
 """
 
 from __future__ import annotations
 
 import ctypes.util
+import fcntl
 import hashlib
 import importlib.util
 import json
@@ -15,11 +17,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+LOCK = ROOT / ".venv.lock"
 PYTHON = VENV / "bin" / "python"
 LOG = VENV / "setup.log"
 UNFINISHED = VENV / ".unfinished"
@@ -35,8 +40,13 @@ def main() -> None:
     build = os.environ.get("TORCH", "")
     if build not in ("", "cpu", "cuda"):
         stop(f"TORCH={build}: expected cpu or cuda")
-    if ready(level, build):
-        return
+    with alone():
+        if not ready(level, build):
+            prepare(level, build)
+
+
+def prepare(level: str, build: str) -> None:
+    """Make or renew ``.venv``."""
     began = time.monotonic()
     create()
     constraints = choose_torch(build)
@@ -52,6 +62,23 @@ def main() -> None:
     say(f"ready after {time.monotonic() - began:.0f} s")
     report_torch()
     report_libraries()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Waits for another set-up of this checkout. The system lets go of the lock when a process ends, however."""
+    try:
+        lock = LOCK.open("a")
+    except OSError:  # a checkout that may only be read: only what is ready can be used
+        yield
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another set-up is running in this checkout: waiting for it to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ready(level: str, build: str) -> bool:
@@ -226,4 +253,7 @@ def stop(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -134,6 +135,50 @@ def test_when_pip_fails_its_last_words_are_shown(
     assert "line 50" in said
     assert "line 20" not in said
     assert "line 1\n" in setup.LOG.read_text()
+
+
+@pytest.fixture
+def second(setup: ModuleType) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts the set-up of a checkout that is ready; ends it if the test does not."""
+    setup.stamp("demo").write_text(setup.fingerprint(""))
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin() -> subprocess.Popen[str]:
+        command = [sys.executable, setup.ROOT / "scripts" / "setup_venv.py", "demo"]
+        begun.append(subprocess.Popen(command, text=True, stdout=subprocess.PIPE))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_second_set_up_waits_for_the_first(
+    setup: ModuleType, second: Callable[[], subprocess.Popen[str]]
+) -> None:
+    with setup.alone():
+        waiting = second()
+        assert waiting.stdout is not None
+        assert "another set-up is running" in waiting.stdout.readline()
+        assert waiting.poll() is None
+    assert waiting.wait() == 0
+    assert second().wait() == 0  # nobody is waited for once it has ended
+
+
+def test_a_set_up_that_was_killed_is_not_waited_for(
+    setup: ModuleType, second: Callable[[], subprocess.Popen[str]]
+) -> None:
+    hold = "import fcntl, sys; fcntl.flock(f := open(sys.argv[1], 'a'), 2); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", hold, setup.LOCK], **pipes) as first:
+        assert first.stdout is not None
+        first.stdout.readline()
+        waiting = second()
+        assert waiting.stdout is not None
+        assert "another set-up is running" in waiting.stdout.readline()
+        first.kill()
+        assert waiting.wait() == 0
 
 
 def test_an_unknown_build_is_refused(
