@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -14,13 +16,21 @@ def main() -> None:
     # One thread a network: streams of small calls get slower with more. To be set before torch is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    logging.basicConfig(
-        level=os.environ.get("LMAM_LOG", "WARNING").upper(), format="%(levelname)s %(message)s"
-    )
+    atexit.register(gc.freeze)  # to look for garbage before the process ends took up to two seconds
     try:
+        _log()
         _run()
     except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C before a run, or twice during one
         raise SystemExit(130) from None
+
+
+def _log() -> None:
+    from .errors import ConfigError
+
+    level = os.environ.get("LMAM_LOG", "WARNING").upper()
+    if level not in logging.getLevelNamesMapping():
+        _fail(ConfigError(f"LMAM_LOG={level}: expected DEBUG, INFO, WARNING or ERROR"), 2)
+    logging.basicConfig(level=level, format="%(levelname)s %(message)s")
 
 
 def _run() -> None:

@@ -38,6 +38,16 @@ def test_every_way_to_fail_has_its_exit_code(
     assert said.count("\n") == (1 if code < 130 else 0)
 
 
+def test_an_unknown_level_of_logging_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LMAM_LOG", "loud")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "lmam: LMAM_LOG=LOUD: expected DEBUG, INFO, WARNING or ERROR\n"
+
+
 def test_a_mistake_in_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def app() -> None:
         raise ExceptionGroup("tasks", [CaptureError("a device"), ZeroDivisionError()])
