@@ -9,6 +9,8 @@ from pathlib import Path
 from .errors import ConfigError
 from .payloads import InfoV1
 
+AT_END = "end of file"  # origin of notices about a file as a whole, which are told when it has been read
+
 
 @dataclass(frozen=True, kw_only=True)
 class Session:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .clock import Clock
-from .context import Notices, Session
+from .context import AT_END, Notices, Session
 from .payloads import (
     ContextV1,
     EmotionV1,
@@ -19,6 +19,7 @@ from .payloads import (
 from .types import Estimate, Reading
 
 DELIVERY = frozenset({"mqtt", "sink", "console"})  # origins of notices about what goes out
+APART = DELIVERY | {AT_END}
 DIGITS = 6  # of every number that is computed: enough to compare, few enough to read
 
 
@@ -75,9 +76,13 @@ class Publisher:
         )
 
     def _degraded(self) -> list[str]:
-        """What is wrong with what goes in; trouble with delivery does not make an estimate worse."""
+        """What is wrong with what goes in.
+
+        Trouble with delivery does not make an estimate worse. What is told at the end of a file would mark
+        whichever estimates are under way at that moment, others each time.
+        """
         wrong = sorted(self._notices.all().items())
-        return [f"{origin}: {message}" for origin, message in wrong if origin not in DELIVERY]
+        return [f"{origin}: {message}" for origin, message in wrong if origin not in APART]
 
 
 def _emotion(e: Estimate) -> EmotionV1:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..clock import Clock
-from ..context import Context
+from ..context import AT_END, Context
 from ..errors import CaptureError
 from ..seams import Out
 from .decode import Item, Options, Reader, moment
@@ -19,6 +19,7 @@ from .probe import MediaInfo, probe
 
 __all__ = ["Config", "Media", "MediaInfo", "probe"]
 
+NAMES = {"audio": "sound", "video": "pictures"}
 BATCH = 16  # items decoded at a time, ahead of their use: about a second
 
 
@@ -50,7 +51,13 @@ class Config(BaseModel):
         Raises:
             CaptureError: it cannot be read, or holds none of the wanted tracks or channels.
         """
-        return Media(self, probe(self.path), context)
+        info = probe(self.path)
+        wanted = {"audio": self.audio, "video": self.video}
+        if lost := [NAMES[kind] for kind in info.unreadable if wanted[kind]]:
+            context.notices.set(
+                "media", f"{self.path}: its {' and '.join(lost)} cannot be decoded: damaged or unknown codec"
+            )
+        return Media(self, info, context)
 
 
 class Media:
@@ -100,7 +107,7 @@ class Media:
             finally:
                 thread.submit(reader.close)  # in turn: after the batch in hand
                 if reader.damage:
-                    self._context.notices.set("media", reader.damage)
+                    self._context.notices.set(AT_END, reader.damage)
 
     async def _hand_over(self, item: Item, out: Out, clock: Clock) -> None:
         if self._config.pace != "fast":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class MediaInfo:
         size: Width and height in pixels, (0, 0) without pictures.
         skew: How much later the sound begins than the pictures; 0.0 unless there are both.
         origin: Container time of the first sound or picture.
+        unreadable: Kinds of track that are there and cannot be decoded.
     """
 
     duration: float | None
@@ -37,6 +39,7 @@ class MediaInfo:
     size: tuple[int, int] = (0, 0)
     skew: float = 0.0
     origin: float = 0.0
+    unreadable: tuple[str, ...] = ()
 
 
 def probe(path: Path) -> MediaInfo:
@@ -65,6 +68,7 @@ def probe(path: Path) -> MediaInfo:
             size=(video.width, video.height) if video and "video" in first else (0, 0),
             skew=first["audio"] - first["video"] if len(first) == 2 else 0.0,
             origin=origin,
+            unreadable=tuple(kind for kind in _kinds(container) if kind not in first),
         )
 
 
@@ -91,11 +95,21 @@ def open_media(path: Path) -> Any:
 def tracks(container: Any) -> dict[str, Any]:
     """The sound and picture tracks that have a decoder; a cover picture is not a track."""
     chosen: dict[str, Any] = {}
-    for stream in container.streams:
-        cover = stream.type == "video" and stream.disposition & Disposition.attached_pic
-        if stream.type in ("audio", "video") and not cover and stream.codec_context is not None:
+    for stream in _streams(container):
+        if stream.codec_context is not None:
             chosen.setdefault(stream.type, stream)
     return chosen
+
+
+def _streams(container: Any) -> Iterator[Any]:
+    for stream in container.streams:
+        cover = stream.type == "video" and stream.disposition & Disposition.attached_pic
+        if stream.type in ("audio", "video") and not cover:
+            yield stream
+
+
+def _kinds(container: Any) -> list[str]:
+    return sorted({stream.type for stream in _streams(container)})
 
 
 def _first_times(container: Any, streams: dict[str, Any]) -> dict[str, float]:
@@ -125,5 +139,5 @@ def _good_frames(packet: Any) -> list[Any]:
 
 
 def _contents(container: Any) -> str:
-    names = [f"{s.type} {s.name or 'of an unknown codec'}" for s in container.streams]
+    names = [f"{s.type} {s.name if s.codec_context else 'of an unknown codec'}" for s in container.streams]
     return ", ".join(names) if names else "no tracks"

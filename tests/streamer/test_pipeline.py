@@ -183,6 +183,8 @@ async def test_a_source_that_breaks_loses_nothing_already_heard() -> None:
 async def test_what_is_wrong_stands_in_every_estimate() -> None:
     sink, ctx = Collect(), context()
     ctx.notices.set("webcam", "frozen")
+    ctx.notices.set("end of file", "cut off?")  # marks whichever estimates are under way
+    ctx.notices.set("mqtt", "away")
     await run(graph(both(), [sink]), ctx, lossless=True)
     assert sink.finals[0].context.degraded == ["webcam: frozen"]
 

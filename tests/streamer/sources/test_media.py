@@ -16,6 +16,7 @@ from streamer.types import RATE, AudioChunk, VideoFrame
 from tests.fakes import Caught
 
 from .files import context, film, tone, write_wav
+from .test_probe import of_unknown_codec
 
 
 class Told(Caught):
@@ -183,7 +184,16 @@ async def test_damage_is_noticed_and_what_was_heard_is_kept(tmp_path: Path) -> N
     ctx, out = context(tmp_path), Caught()
     await Config(path=path).build(ctx).run(out, ManualClock())
     assert sum(len(c.pcm) for c in out.audio) > 2 * RATE
-    assert "a.flac: ends after" in ctx.notices.all()["media"]
+    assert "a.flac: ends after" in ctx.notices.all()["end of file"]
+
+
+async def test_sound_of_an_unknown_codec_is_noticed_before_the_run(tmp_path: Path) -> None:
+    path, ctx = of_unknown_codec(film(tmp_path / "a.mkv"), b"A_PCM/INT/LIT"), context(tmp_path)
+    assert Config(path=path).build(ctx).tracks == {"video"}
+    assert "a.mkv: its sound cannot be decoded" in ctx.notices.all()["media"]
+    quiet = context(tmp_path)
+    Config(path=path, audio=False).build(quiet)
+    assert quiet.notices.all() == {}
 
 
 async def test_a_sound_file_leaves_no_notice(tmp_path: Path) -> None:

@@ -39,6 +39,27 @@ def test_a_cover_picture_is_not_a_video_track(tmp_path: Path) -> None:
     assert (info.audio, info.video) == (True, False)
 
 
+def of_unknown_codec(path: Path, *codecs: bytes) -> Path:
+    """``path`` (Matroska) as if its tracks of ``codecs`` were of a codec that nobody knows."""
+    data = path.read_bytes()
+    for codec in codecs:
+        assert data.count(codec) == 1
+        data = data.replace(codec, codec[:2] + b"Z" * (len(codec) - 2))
+    path.write_bytes(data)
+    return path
+
+
+def test_a_track_of_an_unknown_codec_is_told_and_the_other_is_used(tmp_path: Path) -> None:
+    info = probe(of_unknown_codec(film(tmp_path / "a.mkv"), b"A_PCM/INT/LIT"))
+    assert (info.audio, info.video, info.unreadable) == (False, True, ("audio",))
+
+
+def test_a_file_of_unknown_codecs_only_says_so(tmp_path: Path) -> None:
+    path = of_unknown_codec(film(tmp_path / "a.mkv"), b"A_PCM/INT/LIT", b"V_MPEG4/ISO/ASP")
+    with pytest.raises(CaptureError, match="audio of an unknown codec"):
+        probe(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"no sound in here\n" * 50, bytes(range(256)) * 40, b"\0" * 5000])
 def test_a_file_that_is_no_media_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "talk.mp4"
