@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import selectors
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -137,6 +138,9 @@ async def _opened(path: str) -> AsyncIterator[AsyncIterator[bytes]]:
         with file:
             yield _from_file(file)
         return
+    if not _tells(number):
+        file.close()
+        raise CaptureError(f"{_name(path)}: is a device that nothing comes from (/dev/null?); pipe sound in")
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=READ)
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
@@ -146,6 +150,16 @@ async def _opened(path: str) -> AsyncIterator[AsyncIterator[bytes]]:
         if path == "-":  # standard input is shared with the shell
             os.set_blocking(0, blocking)
         transport.close()
+
+
+def _tells(number: int) -> bool:
+    """Whether the system tells when there is more to read; it does not for /dev/null and its like."""
+    with selectors.DefaultSelector() as selector:
+        try:
+            selector.register(number, selectors.EVENT_READ)
+        except PermissionError:
+            return False
+    return True
 
 
 async def _from_file(file: Any) -> AsyncIterator[bytes]:

@@ -179,3 +179,10 @@ def test_a_missing_pipe_and_a_terminal_are_told(tmp_path: Path, monkeypatch: pyt
 def test_values_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Config(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])
+async def test_a_device_that_nothing_comes_from_is_refused(tmp_path: Path, device: str) -> None:
+    source = Config(path=device).build(context(tmp_path))
+    with pytest.raises(CaptureError, match=f"{device}: is a device that nothing comes from"):
+        await source.run(Caught(), ManualClock())
