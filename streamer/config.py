@@ -65,6 +65,13 @@ class RunConfig(BaseModel):
     weights: Path | None = Field(None, description="folder with text, voice and fusion weights")
     sink: tuple[Table, ...] = Field((), description="[[sink]] tables: console, jsonl, mqtt")
 
+    @field_validator("source", "sink", mode="before")
+    @classmethod
+    def _several(cls, tables: Any, info: ValidationInfo) -> Any:
+        if isinstance(tables, Mapping):
+            raise ValueError(f"there may be several: write [[{info.field_name}]], with two brackets")
+        return tables
+
     @field_validator("vad", "transcriber")
     @classmethod
     def _kind(cls, table: Table, info: ValidationInfo) -> Table:

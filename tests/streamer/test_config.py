@@ -35,6 +35,7 @@ def test_a_file_becomes_one_frozen_value(tmp_path: Path) -> None:
         ("[join]\nmax_wait = -1", "join.max_wait: .*greater than or equal to 0"),
         ('conversation = "a/b"', "conversation: "),
         ('purpose = "workplace"', "prohibited"),
+        ('[source]\nkind = "webcam"\n', "source: there may be several: write .*source.*, with two brackets"),
     ],
 )
 def test_errors_say_what_to_fix(tmp_path: Path, text: str, says: str) -> None:
