@@ -55,7 +55,7 @@ def checks(state_dir: Path, mqtt: str | None = None) -> list[Check]:
 
     Args:
         state_dir: Where outboxes and logs are to be kept.
-        mqtt: URL of a broker to reach; None: none is tried.
+        mqtt: URL of a broker to reach; None: the embedded one is tried.
     """
     looks: list[tuple[str, Callable[[], Check]]] = [
         ("python", _python),
@@ -69,9 +69,8 @@ def checks(state_dir: Path, mqtt: str | None = None) -> list[Check]:
         ("pocketsphinx", _pocketsphinx),
         *((f"weights: {stem}", partial(_weights, stem, kind)) for stem, kind in NEEDED.items()),
         ("state folder", partial(_state, state_dir)),
+        ("broker", _embedded if mqtt is None else partial(_broker, mqtt)),
     ]
-    if mqtt is not None:
-        looks.append(("broker", partial(_broker, mqtt)))
     return [_guarded(name, look) for name, look in looks]
 
 
@@ -187,7 +186,7 @@ def _face_detector() -> Check:
             "ok",
             "Haar cascade: upright, frontal faces (lmam models pull yunet fetches a better one)",
         )
-    return Check("face detector", "ok", f"YuNet: {better}")
+    return _damaged("face detector", "yunet") or Check("face detector", "ok", f"YuNet: {better}")
 
 
 def _vad() -> Check:
@@ -212,7 +211,22 @@ def _whisper() -> Check:
             "no weights here: words come from sidecar transcripts or pocketsphinx (4 in 10 are wrong)",
             "lmam models pull whisper-base",
         )
+    for w in found:
+        if (check := _damaged("whisper", w.name)) is not None:
+            return check
     return Check("whisper", "ok", ", ".join(f"{w.name}: {w.path}" for w in found) + _ctranslate2())
+
+
+def _damaged(part: str, name: str) -> Check | None:
+    """A warning where the weights ``name`` that were pulled are not what they should be."""
+    from .weights import verify
+
+    try:
+        verify(name)
+    except StreamerError as error:
+        what, _, advice = str(error).rpartition("; ")
+        return Check(part, "warn", what, advice)
+    return None
 
 
 def _ctranslate2() -> str:
@@ -271,6 +285,21 @@ def _state(folder: Path) -> Check:
     if free < ROOM:
         return Check("state folder", "warn", f"{folder}: only {free / 1e6:.0f} MB free", "make room")
     return Check("state folder", "ok", f"{folder} ({free / 1e9:.0f} GB free)")
+
+
+def _embedded() -> Check:
+    """The broker inside our own process, on a free port."""
+    from .mqtt.broker import embedded_broker
+    from .mqtt.options import Options
+
+    async def reached() -> tuple[str | None, str | None]:
+        async with embedded_broker(0) as url:
+            return await _connect(Options(url=url, protocol="3.1.1"))
+
+    version, problem = asyncio.run(reached())
+    if version is None:
+        return Check("broker", "fail", f"the embedded one: {problem}", REINSTALL)
+    return Check("broker", "ok", f"the embedded one answers, MQTT {version} (--mqtt URL tries another)")
 
 
 def _broker(url: str) -> Check:

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 BEST_CPU = ("base", "base.en", "tiny", "tiny.en", "small", "small.en", "medium", "medium.en")
 BEST_CUDA = ("large-v3-turbo", "large-v3", "medium", "medium.en", "small", "small.en")
 FALLBACK = (
-    "no Whisper weights on this disk: PocketSphinx listens (US English, four words in ten are wrong);"
+    "no usable Whisper weights on this disk: PocketSphinx listens (US English, four words in ten are wrong);"
     " for a real recogniser: lmam models pull whisper-base"
 )
 

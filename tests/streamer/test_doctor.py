@@ -34,8 +34,9 @@ def test_whatever_is_not_ok_says_what_is_wrong(found: dict[str, Check]) -> None:
     assert all(c.detail for c in found.values())
 
 
-def test_no_broker_is_tried_unless_one_is_named(found: dict[str, Check]) -> None:
-    assert "broker" not in found
+def test_the_embedded_broker_is_tried_unless_another_is_named(found: dict[str, Check]) -> None:
+    assert found["broker"].status == "ok"
+    assert "the embedded one answers, MQTT 3.1.1" in found["broker"].detail
 
 
 def test_a_missing_library_is_a_failure_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +92,19 @@ def test_weights_that_are_missing_truncated_or_of_another_kind_fail(
     check = doctor._weights("face", "face")
     assert "truncated" in check.detail
     assert (check.status, check.advice) == ("fail", doctor.REINSTALL)
+
+
+def test_damaged_weights_that_were_pulled_are_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LMAM_WEIGHTS", str(tmp_path))
+    (tmp_path / "whisper-base").mkdir()
+    for name in ("model.bin", "config.json", "tokenizer.json", "vocabulary.json"):
+        (tmp_path / "whisper-base" / name).write_text("{}")
+    (tmp_path / "yunet.onnx").write_text("no network")
+    for check, name in ((doctor._whisper(), "whisper-base"), (doctor._face_detector(), "yunet")):
+        assert (check.status, check.advice) == ("warn", f"lmam models pull {name}")
+        assert "damaged" in check.detail
 
 
 def test_a_fusion_that_was_trained_with_other_encoders_is_a_warning(
