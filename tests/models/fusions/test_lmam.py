@@ -101,7 +101,7 @@ def test_full_context_reads_ahead_and_a_causal_span_does_not() -> None:
 
 
 def test_a_wrong_option_is_named() -> None:
-    with pytest.raises(ValueError, match=r"fusion 'lmam': .*ranks"):
+    with pytest.raises(ValueError, match=r"fusion 'lmam' with .*ranks"):
         make("lmam", ranks=3)
     with pytest.raises(ValueError, match="no squash 'x'"):
         make("lmam", squash="x")
