@@ -18,7 +18,7 @@ from .profile import Rule, Topics
 
 logger = logging.getLogger(__name__)
 R = TypeVar("R")
-SYNC_AFTER = 1.0  # seconds by which a power cut may put the outbox back
+SYNC_AFTER = 0.1  # seconds by which a power cut may put the outbox back
 FLEETING = 16  # partials and health that may wait behind one another while connected
 
 
