@@ -92,7 +92,9 @@ class Tracks:
         if self._note(item):
             await (self._audio.send(item) if isinstance(item, AudioChunk) else self._video.send(item))
 
-    def offer(self, item: AudioChunk | VideoFrame) -> bool:
+    def offer(self, item: AudioChunk | Cut | VideoFrame) -> bool:
+        if isinstance(item, Cut):
+            return self._audio.offer(item)
         if not self._note(item):
             return False
         return self._audio.offer(item) if isinstance(item, AudioChunk) else self._video.offer(item)

@@ -7,7 +7,7 @@ from typing import Protocol
 from .channel import Channel
 from .clock import Clock
 from .payloads import Event
-from .types import AudioChunk, VideoFrame
+from .types import AudioChunk, Cut, VideoFrame
 
 
 class Out(Protocol):
@@ -16,8 +16,11 @@ class Out(Protocol):
     async def send(self, item: AudioChunk | VideoFrame) -> None:
         """Hand over ``item``; waits where nothing may be lost (files)."""
 
-    def offer(self, item: AudioChunk | VideoFrame) -> bool:
-        """The same from a device callback on the event loop: never waits, may drop the oldest item."""
+    def offer(self, item: AudioChunk | Cut | VideoFrame) -> bool:
+        """The same from a device callback on the event loop: never waits, may drop the oldest item.
+
+        A `Cut` says that no sound will come up to its time, so that nobody waits for it.
+        """
         ...
 
 

@@ -123,8 +123,9 @@ class Segmenter:
 
     def push(self, item: AudioChunk | Cut) -> Iterator[Segment | Progress]:
         if isinstance(item, Cut):
-            for ear in self._ears.values():
-                yield from ear.close()
+            for channel, ear in self._ears.items():
+                if item.channel in (None, channel):
+                    yield from ear.close(item.time)
             yield from self._progress()
             return
         if item.channel not in self._ears:
@@ -201,14 +202,17 @@ class _Ear:
         for at in range(0, whole, BLOCK):
             yield list(self._judge(pcm[at : at + BLOCK]))
 
-    def close(self) -> Iterator[Segment]:
-        """End the stretch: finish what is held, forget the sound before; the next chunk starts anew."""
+    def close(self, until: float = -math.inf) -> Iterator[Segment]:
+        """End the stretch: finish what is held, forget the sound before; the next chunk starts anew.
+
+        Up to ``until`` nothing more will come.
+        """
         if len(self._rest):
             rest, self._rest = self._rest, self._rest[:0]
             yield from self._judge(rest)
         yield from self._finish()
-        if self._base is not None:
-            self._base += self._at / RATE
+        end = max(self.now, until)
+        self._base = end if math.isfinite(end) else None
         self._reset()
 
     def _reset(self) -> None:

@@ -57,9 +57,13 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Travels on the audio track: whatever is being heard ends at ``time`` (pause, purge)."""
+    """Travels on the audio track: whatever is being heard ends at ``time`` (pause, purge, a lost microphone).
+
+    ``channel``: on this one only; None: on all.
+    """
 
     time: float
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

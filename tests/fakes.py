@@ -16,6 +16,7 @@ from streamer.types import (
     RATE,
     Alone,
     AudioChunk,
+    Cut,
     Estimate,
     FaceSample,
     Features,
@@ -52,12 +53,12 @@ class Caught:
     """An `streamer.seams.Out` that keeps what a source sends."""
 
     def __init__(self) -> None:
-        self.items: list[AudioChunk | VideoFrame] = []
+        self.items: list[AudioChunk | Cut | VideoFrame] = []
 
     async def send(self, item: AudioChunk | VideoFrame) -> None:
         self.items.append(item)
 
-    def offer(self, item: AudioChunk | VideoFrame) -> bool:
+    def offer(self, item: AudioChunk | Cut | VideoFrame) -> bool:
         self.items.append(item)
         return True
 

@@ -12,7 +12,7 @@ from ..clock import Clock
 from ..context import Context
 from ..errors import CaptureError
 from ..seams import Out
-from ..types import AudioChunk, Floats
+from ..types import AudioChunk, Cut, Floats
 from . import portaudio
 from .level import Level
 from .sound import RATES, pick
@@ -152,6 +152,8 @@ class Microphone:
                     self._offer(out, self._stamper.interrupt())
                     await worker.call(self._close)
                 self._notices.set(self._origin, f"{trouble}; trying again")
+                for channel in range(self._config.first_channel, self.channels):
+                    out.offer(Cut(clock.now(), channel))  # what was being said is over; faces go on
                 await clock.sleep_until(clock.now() + PAUSES[min(attempts, len(PAUSES) - 1)])
                 attempts += 1
         finally:

@@ -6,20 +6,22 @@ import asyncio
 import random
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from streamer.clock import ManualClock, settle
+from streamer.clock import Clock, ManualClock, settle
 from streamer.context import Context, Session
 from streamer.errors import CaptureError, ConfigError, PublishError
 from streamer.join import Config as JoinConfig
 from streamer.join import Join
 from streamer.payloads import EstimateV1, Event, HealthV1, ModelV1
 from streamer.pipeline import Outcome, Pipeline, run
-from streamer.seams import Sink, Source
+from streamer.seams import Out, Sink, Source
 from streamer.segmenter import Config as SegmenterConfig
 from streamer.segmenter import Segmenter
+from streamer.types import Cut
 from tests.fakes import (
     Collect,
     FakeEncoder,
@@ -178,6 +180,30 @@ async def test_a_source_that_breaks_loses_nothing_already_heard() -> None:
     outcome: Outcome = await run(graph([broken], [sink], video=False), context(), lossless=True)
     assert [str(e) for e in outcome.failures] == ["microphone unplugged"]
     assert len(sink.finals) == 1
+
+
+class LostMicrophone(FakeSource):
+    """Is gone after what it has to say, and looks for itself twice a second."""
+
+    async def run(self, out: Out, clock: Clock) -> None:
+        await super().run(out, clock)
+        while True:
+            out.offer(Cut(clock.now(), 0))
+            await clock.sleep_until(clock.now() + 0.5)
+
+
+async def test_a_lost_microphone_ends_what_is_being_said_and_faces_go_on() -> None:
+    sink, clock, stop = Collect(), ManualClock(), asyncio.Event()
+    sound = LostMicrophone(speech_script("..######"), tracks=["audio"], paced=True)
+    film = FakeSource(frames(20.0), tracks=["video"], paced=True)
+    p = replace(graph([sound, film], [sink], live=True), join=Join(JoinConfig(), live=True))
+    task = asyncio.create_task(run(p, context(live=True), lossless=False, clock=clock, stop=stop))
+    await play(clock, 8.0)
+    assert [e.speaker.id for e in sink.finals] == ["s0", "unheard", "unheard"]
+    assert [e.end - e.start for e in sink.finals[1:]] == pytest.approx([2.0, 2.0])
+    stop.set()
+    await settle(200)
+    await task
 
 
 async def test_what_is_wrong_stands_in_every_estimate() -> None:

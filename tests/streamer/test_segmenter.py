@@ -190,6 +190,24 @@ def test_a_cut_ends_what_is_being_heard() -> None:
     assert first.span.end == second.span.start == pytest.approx(30 * 512 / RATE)
 
 
+def test_a_cut_of_one_channel_ends_what_is_heard_there_only() -> None:
+    left, right = chunks(noise("#" * 8), 512), chunks(noise("#" * 8), 512, channel=1)
+    both = [chunk for pair in zip(left, right, strict=True) for chunk in pair]
+    out = run([*both[:60], Cut(30 * 512 / RATE, 1), *both[60:]], channels=2)
+    assert [s.audio.channel for s in out] == [1, 0, 1]
+    assert out[0].span.end == pytest.approx(30 * 512 / RATE)
+
+
+def test_after_a_cut_nobody_waits_for_sound_up_to_its_time() -> None:
+    s = segmenter(QUIET)
+    heard = [out for chunk in chunks(noise("..####"), 512) for out in s.push(chunk)]
+    (segment, progress) = s.push(Cut(9.0, 0))
+    assert isinstance(segment, Segment)
+    assert not any(isinstance(item, Segment) for item in heard)
+    assert progress == Progress("audio", 9.0, 9.0)
+    assert list(segmenter(QUIET).push(Cut(9.0))) == [Progress("audio", 9.0, 9.0)]  # none came at all
+
+
 def test_a_cut_in_silence_brings_nothing_and_forgets_the_pre_roll() -> None:
     sound = chunks(noise("...####..."), 512)
     (segment,) = run([*sound[:24], Cut(0.7), *sound[24:]])

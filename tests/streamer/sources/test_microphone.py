@@ -14,7 +14,7 @@ from streamer.context import Context
 from streamer.errors import CaptureError
 from streamer.sources.microphone import LOOK, SILENT, STARTING, Config, Microphone
 from streamer.sources.portaudio import Heard
-from streamer.types import RATE, Floats
+from streamer.types import RATE, Cut, Floats
 from tests.fakes import Caught
 from tests.virtual import until
 
@@ -160,6 +160,10 @@ async def test_an_unplugged_device_is_noticed_and_opened_again_and_the_time_betw
         for _ in range(4):  # it looks again and again, less and less often
             await b.clock.advance(4.0)
             await b.until_asleep()
+            last = b.out.items[-1]  # nobody waits meanwhile for sound that will not come
+            assert isinstance(last, Cut)
+            assert last.time > b.clock.now() - 4.0
+            assert last.channel == 0
         assert b.system.looks >= 3
         assert b.notice == "no microphone; inputs found: none; trying again"
         b.system.plugged = True
