@@ -22,6 +22,8 @@ from ..types import Floats
 from .sound import RATES, Channels, Chunker, pick, to_float
 
 READ = 65_536  # bytes at a time at most
+FRESH = 0.005  # seconds that sound which is just being made lets wait at least
+PILED = 10.0  # seconds of sound that may have piled up before the start
 FORMATS: dict[str, np.dtype[Any]] = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 
 
@@ -66,7 +68,7 @@ class Config(BaseModel):
 class Pcm:
     """A `streamer.seams.Source`. Time is a count of samples.
 
-    Live it counts from when the first sound arrives; otherwise from 0.0, whatever the speed of the pipe.
+    Live it counts from when the first new sound arrives; otherwise from 0.0, whatever the speed of the pipe.
     """
 
     def __init__(self, config: Config, context: Context) -> None:
@@ -88,7 +90,9 @@ class Pcm:
         chunker: Chunker | None = None
         rest = b""
         try:
-            async with _opened(c.path) as source:
+            async with _opened(c.path) as opened:
+                second = frame * c.rate
+                source = _fresh(opened, clock, second, frame) if self._context.session.live else opened
                 async for data in source:
                     data = rest + data
                     whole = len(data) - len(data) % frame
@@ -112,6 +116,28 @@ class Pcm:
             self._context.notices.set(
                 "pcm", f"{_name(c.path)}: ended in the middle of a sample: are format and inputs right?"
             )
+
+
+async def _fresh(source: AsyncIterator[bytes], clock: Clock, second: int, frame: int) -> AsyncIterator[bytes]:
+    """``source`` (``second`` bytes a second) without what had piled up before the first sound that is new.
+
+    The program before the pipe was there first; what it has recorded meanwhile would put all that follows
+    ahead of the pictures. What does not let wait until its end, or for long, is a recording: it is kept.
+    """
+    piled, asked = b"", clock.now()
+    async for data in source:
+        if clock.now() - asked >= FRESH:
+            whole = len(piled) // frame * frame
+            yield piled[whole:] + data
+            break
+        piled, asked = piled + data, clock.now()
+        if len(piled) > PILED * second:
+            yield piled
+            break
+    else:
+        yield piled
+    async for data in source:
+        yield data
 
 
 def _name(path: str) -> str:

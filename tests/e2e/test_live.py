@@ -113,7 +113,7 @@ async def test_a_workplace_needs_an_exemption(tmp_path: Path) -> None:
 
 
 async def test_sound_on_standard_input_becomes_estimates(tmp_path: Path) -> None:
-    pcm = soundfile.read(sample_sound(tmp_path, 8.0), dtype="int16")[0].tobytes()
+    pcm = soundfile.read(sample_sound(tmp_path, 16.0), dtype="int16")[0].tobytes()
     config, log = tmp_path / "pipe.toml", tmp_path / "pipe.jsonl"
     config.write_text(
         'purpose = "research"\nconsent = "self"\n[[source]]\nkind = "pcm"\npath = "-"\n'

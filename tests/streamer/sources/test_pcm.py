@@ -117,6 +117,37 @@ async def test_live_time_counts_from_the_arrival_of_the_first_sound(fifo: Path) 
     assert out.audio[0].start == pytest.approx(6.9)
 
 
+async def test_live_what_piled_up_before_the_start_is_left_out(fifo: Path) -> None:
+    ctx = context(fifo.parent)
+    live = Context(session=replace(ctx.session, live=True), state_dir=ctx.state_dir)
+    clock, out = ManualClock(), Caught()
+    old, new = s16(tone(0.5, RATE, 300.0)), s16(tone(0.1, RATE, 700.0))
+    task = asyncio.create_task(Config(path=str(fifo)).build(live).run(out, clock))
+    await settle()
+    with fifo.open("wb", buffering=0) as writer:
+        writer.write(old + new[:1])  # half a sample, too
+        await settle()
+        await clock.advance(0.1)
+        writer.write(new[1:])
+        await until(lambda: out.audio)
+    await task
+    np.testing.assert_allclose(joined(out), tone(0.1, RATE, 700.0), atol=1e-4)
+    assert out.audio[0].start == pytest.approx(0.0, abs=1e-3)
+
+
+async def test_live_a_recording_that_comes_all_at_once_is_taken_whole(fifo: Path) -> None:
+    ctx = context(fifo.parent)
+    live = Context(session=replace(ctx.session, live=True), state_dir=ctx.state_dir)
+    for seconds in (0.5, 15.0):  # ends at once, or does not seem to end
+        out = Caught()
+        task = asyncio.create_task(Config(path=str(fifo)).build(live).run(out, ManualClock()))
+        await settle()
+        with fifo.open("wb", buffering=0) as writer:
+            await asyncio.get_running_loop().run_in_executor(None, writer.write, s16(tone(seconds, RATE)))
+        await task
+        assert len(joined(out)) == seconds * RATE
+
+
 async def test_a_named_pipe_may_wait_for_its_writer_and_ends_with_it(fifo: Path) -> None:
     out = Caught()
     task = asyncio.create_task(Config(path=str(fifo)).build(context(fifo.parent)).run(out, ManualClock()))
