@@ -156,7 +156,7 @@ async def test_the_sound_server_dies_and_comes_back(server: SoundServer, tmp_pat
         await out.more(5)
         server.stop()
         await until(lambda: "trying again" in ctx.notices.all().get("microphone", ""))
-        count = len(out.items)
+        count = len(out.audio)
         server.start()
         await out.more(5)
         await server.play(wav)
