@@ -36,6 +36,7 @@ class Sender:
         self._state_due = self._marked = self._connected = self._finished = False
         self._news = asyncio.Event()
         self._sync: asyncio.TimerHandle | None = None
+        self._striking: asyncio.Task[None] | None = None
         self.waiting = len(outbox)
         self.dropped = 0
 
@@ -86,6 +87,8 @@ class Sender:
         if self._sync is not None:
             self._sync.cancel()
             await self._on_disk(self._outbox.sync)
+        if self._striking is not None:
+            await asyncio.wait([self._striking])
         await self._on_disk(self._outbox.close)
         self._disk.shutdown(wait=False)
 
@@ -121,9 +124,14 @@ class Sender:
             for message in batch:
                 topic = self._topics.of(message.conversation, message.kind)
                 group.create_task(connection.say(topic, message.payload, self._rules[message.kind]))
-        await self._on_disk(lambda: self._outbox.acknowledge([m.number for m in batch]))
-        self.waiting -= len(batch)
+        # Whole or not at all: a connection that is lost meanwhile must not leave the count behind the disk.
+        self._striking = asyncio.create_task(self._strike([m.number for m in batch]))
+        await asyncio.shield(self._striking)
         return True
+
+    async def _strike(self, numbers: list[int]) -> None:
+        await self._on_disk(lambda: self._outbox.acknowledge(numbers))
+        self.waiting -= len(numbers)
 
     async def _send_fleeting(self, connection: Connection) -> None:
         while self._fleeting:

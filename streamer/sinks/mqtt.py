@@ -134,8 +134,10 @@ class MqttSink:
                     logger.info("mqtt: the embedded broker listens on %s", self.url)
                 await self._serve(inbox, clock, sender, options)
         finally:
-            self.undelivered, self.dropped = sender.waiting, sender.dropped
-            await sender.close()
+            try:
+                await sender.close()
+            finally:
+                self.undelivered, self.dropped = sender.waiting, sender.dropped
             self._context.notices.set("mqtt", None)
         if summary := self.summary():
             logger.warning(summary)

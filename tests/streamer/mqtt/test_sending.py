@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,3 +135,33 @@ async def test_a_forgotten_conversation_is_not_sent_and_its_state_is_cleared(tmp
         again = await send(s, Listener())
     assert heard.heard == [("c1/state", b"", None), ("c2/utterance", b"another", None)]
     assert again.heard == []
+
+
+class SlowOutbox(Outbox):
+    """Strikes out what was acknowledged when it may; ``begun`` tells that it was asked to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.begun, self.may = threading.Event(), threading.Event()
+
+    def acknowledge(self, numbers: Sequence[int]) -> None:
+        self.begun.set()
+        self.may.wait()
+        super().acknowledge(numbers)
+
+
+async def test_a_connection_lost_while_the_acknowledged_is_struck_out_leaves_the_count_right(
+    tmp_path: Path,
+) -> None:
+    outbox = SlowOutbox(tmp_path / "a.sqlite")
+    s = Sender(outbox, Topics("b"), RULES, ManualClock())
+    await s.begin("c1", datetime(2026, 1, 1, tzinfo=UTC), "demo")
+    await s.keep("c1", "utterance", "0", sequence=1)
+    sending = asyncio.create_task(send(s, Listener()))
+    await asyncio.to_thread(outbox.begun.wait)
+    sending.cancel()
+    await asyncio.wait([sending])
+    outbox.may.set()
+    await s.close()
+    assert s.waiting == 0
+    assert len(Outbox(tmp_path / "a.sqlite")) == 0
