@@ -391,6 +391,30 @@ def sweep(
     command.run(configs, data, seeds=seeds or ["0-4"], jobs=jobs, results=results, baseline=baseline)
 
 
+@app.command(rich_help_panel=RESEARCH)
+def export(
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="What to write, such as step.onnx.")],
+    checkpoint: Annotated[
+        Path | None,
+        typer.Argument(metavar="CHECKPOINT", help="A model of 'lmam train'; default: the one that ships."),
+    ] = None,
+    turns: Annotated[
+        int | None,
+        typer.Option(
+            "--turns", min=1, metavar="N", help="Run over the last N utterances: for models that look ahead."
+        ),
+    ] = None,
+) -> None:
+    """Write the streaming step of a model as ONNX, checked against torch; needs the extra 'export'.
+
+    One utterance and the state of the conversation go in, logits and the next state come out;
+    docs/export.md has the inputs and a caller in ten lines.
+    """
+    from .commands import export as command
+
+    command.run(checkpoint, out, turns)
+
+
 @app.command(rich_help_panel=CONVERSATIONS)
 def purge(
     conversation: Annotated[
