@@ -172,6 +172,18 @@ def test_a_file_that_says_something_else_is_not_written(
     assert not (tmp_path / "step.onnx").exists()
 
 
+def test_a_file_that_says_what_is_no_number_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: tuple[Step, Path]
+) -> None:
+    _, path = written
+    monkeypatch.setattr(export, "as_onnx", lambda step, facts: path.read_bytes())
+    broken = steppable(net("speaker-gru", "lmam-all-memories"))
+    for p in broken.parameters():
+        p.fill_(torch.nan)
+    with pytest.raises(ExportError, match="would be nan from torch"):
+        save_onnx(broken, tmp_path / "step.onnx")
+
+
 def test_a_model_that_looks_ahead_goes_through_a_window(tmp_path: Path) -> None:
     model = net("transformer", "concat", span=FULL)
     with pytest.raises(ExportError, match="--turns N"):
