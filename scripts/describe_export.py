@@ -33,12 +33,12 @@ COLUMNS = ("compile forward", "compile step", "export forward", "export step", "
 
 
 def net(host: str = HOST, fusion: str = FUSION, span: Span | None = None) -> ConversationModel:
-    """A small untrained model."""
+    """A small untrained model in eval mode; its weights take gradients, as those of a checkpoint do."""
     torch.manual_seed(0)
     config = Config(
         sizes=SIZES, classes=5, host=host, fusion=fusion, span=span or Span(4, 0), dim=16, speakers=3
     )
-    return ConversationModel(config).eval().requires_grad_(False)
+    return ConversationModel(config).eval()
 
 
 def dialogue(batch: int = 5, n: int = 6) -> Dialogue:
@@ -61,11 +61,16 @@ def same(got: Any, want: Any) -> bool:
     return all(torch.allclose(a, b, atol=1e-5, rtol=0) for a, b in pairs)
 
 
-def compiled(run: Callable[..., Any], *args: Any, backend: str = "inductor") -> str:
-    """How ``run`` compiles: as one graph, as one with nn.LSTM allowed in it, or in parts."""
+def compiled(
+    run: Callable[..., Any], *args: Any, backend: str, then: Callable[[Any], Any] = lambda got: got
+) -> str:
+    """How ``run`` compiles: as one graph, as one with nn.LSTM allowed in it, or in parts.
+
+    ``then`` is what its result is used for, outside of the graph, before it is compared.
+    """
     from torch._dynamo.exc import Unsupported
 
-    want = run(*args)
+    want = then(run(*args))
     ways = (("whole", True, False), ("whole, `allow_rnn`", True, True), ("in parts", False, False))
     for name, fullgraph, allow in ways:
         torch._dynamo.reset()
@@ -74,15 +79,24 @@ def compiled(run: Callable[..., Any], *args: Any, backend: str = "inductor") -> 
                 got = torch.compile(run, backend=backend, fullgraph=fullgraph)(*args)
             except Unsupported:
                 continue
-        return name if same(got, want) else "differs"
+        return name if same(then(got), want) else "differs"
     return "no"
 
 
 def compiled_forward(model: ConversationModel, backend: str = "inductor") -> str:
-    return compiled(model.forward, dialogue(), backend=backend)
+    """The logits, and the gradient of their mean square."""
+    weights = list(model.parameters())
+
+    def gradient(logits: Tensor) -> tuple[Tensor, ...]:
+        loss = logits.square().mean()
+        return logits, *torch.autograd.grad(loss, weights, materialize_grads=True)
+
+    return compiled(model.forward, dialogue(), backend=backend, then=gradient)
 
 
+@torch.no_grad()
 def compiled_step(model: ConversationModel, backend: str = "inductor") -> str:
+    """The second step, from the state after the first."""
     d = dialogue()
     _, state = model.step(d.turn(0), model.init_state(5))
     turn: Turn = d.turn(1)
