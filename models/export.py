@@ -22,7 +22,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -40,7 +40,7 @@ from models.streaming import Windowed
 from models.training import store
 
 ATOL = 1e-4  # of logits: what a file may differ from torch by, and still be written
-EXAMPLE = 5  # conversations while tracing: a size that nothing else has, or the two would be taken for one
+EXAMPLE = 5  # conversations while tracing: a batch of one would be taken for a constant
 
 
 class ExportError(Exception):
@@ -93,10 +93,12 @@ class Step(nn.Module):
         return logits_BC, *(tensors[name] for name in self.start)
 
     def example(self, batch: int = EXAMPLE, seed: int = 0) -> tuple[Tensor, ...]:
-        """Random inputs at the start of ``batch`` conversations."""
+        """Random inputs at the start of ``batch`` conversations; NaN where a modality is absent."""
         g = torch.Generator().manual_seed(seed)
         features = [torch.randn(batch, width, generator=g) for width in self.sizes.values()]
         present_BM = torch.rand(batch, len(MODALITIES), generator=g) < 0.7
+        for name, x in zip(self.sizes, features, strict=True):
+            x[~present_BM[:, MODALITIES.index(name)]] = torch.nan
         speaker_B = torch.randint(0, 3, (batch,), generator=g)
         state = [t.new_zeros((batch, *t.shape[1:])) for t in self.start.values()]
         return (*features, present_BM, speaker_B, *state)
@@ -159,17 +161,21 @@ def as_onnx(step: Step, facts: Mapping[str, Any] | None = None) -> bytes:
     Raises:
         ExportError: the packages of the extra ``export`` are missing.
     """
-    onnx = _onnx()
+    onnx, onnx_ir = _packages()
     with _quiet():
-        program = torch.onnx.export(
+        exported = torch.onnx.export(
             step_program(step).run_decompositions(TABLE),
             input_names=step.inputs,
             output_names=step.outputs,
+            dynamic_shapes=(({0: "batch"},) * len(step.inputs),),  # its name
             dynamo=True,
             verbose=False,
         )
-    proto = cast("torch.onnx.ONNXProgram", program).model_proto
-    about = json.dumps({**(facts or {}), **step.facts()}, sort_keys=True)
+    program = cast("torch.onnx.ONNXProgram", exported)
+    # The exporter writes down where each node came from: paths of this machine, which are nobody's business.
+    onnx_ir.passes.common.ClearMetadataAndDocStringPass()(program.model)
+    proto = program.model_proto
+    about = json.dumps({**(facts or {}), **step.facts()})
     onnx.helper.set_model_props(proto, {"lmam": about})
     content: bytes = proto.SerializeToString()
     return content
@@ -182,21 +188,30 @@ def save_onnx(step: Step, path: Path, facts: Mapping[str, Any] | None = None) ->
         ExportError: the packages of the extra ``export`` are missing, ``path`` cannot be written, or the file
             would not say what torch says to 1e-4 (nothing is written then).
     """
+    if path.is_dir():
+        raise ExportError(f"{path}: is a folder; name a file in it, such as {path / 'step.onnx'}")
     content = as_onnx(step, facts)
     apart = difference(step, content)
     if not apart <= ATOL:
         raise ExportError(f"{path}: not written: its logits would be {apart:.2g} from torch's (limit {ATOL})")
+    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        part.write_bytes(content)
+        part.replace(path)
     except OSError as error:
-        raise ExportError(f"{path}: cannot be written ({error.strerror})") from error
+        with suppress(OSError):
+            part.unlink()
+        raise ExportError(f"{path}: cannot be written ({error.filename}: {error.strerror})") from error
     return apart
 
 
 @torch.no_grad()
 def difference(step: Step, file: bytes | Path, *, utterances: int = 40, batch: int = 2) -> float:
-    """The largest difference of logits from torch's over random conversations, each keeping its own state."""
+    """The largest difference of logits from torch's over random conversations, each keeping its own state.
+
+    Modalities come and go, and what is absent is NaN: a file that reads it gives NaN here.
+    """
     import onnxruntime  # type: ignore[import-untyped]
 
     options = onnxruntime.SessionOptions()
@@ -230,13 +245,15 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _onnx() -> Any:
+def _packages() -> tuple[Any, Any]:
     try:
         import onnx
+        import onnx_ir.passes.common
         import onnxscript  # noqa: F401  # what the exporter of torch needs
     except ImportError as error:
-        raise ExportError(f"ONNX needs {error.name}: install lmam-streamer[export]") from error
-    return onnx
+        advice = "pip install 'lmam-streamer[export]'"
+        raise ExportError(f"writing ONNX needs {error.name}, which is not installed: {advice}") from error
+    return onnx, onnx_ir
 
 
 @dataclass(frozen=True, slots=True)
