@@ -417,7 +417,7 @@ def evaluate(
 def export(
     checkpoint: Annotated[
         Path | None,
-        typer.Argument(metavar="[CHECKPOINT]", help="A model of 'lmam train'; default: the one that ships."),
+        typer.Argument(metavar="CHECKPOINT", help="A model of 'lmam train'; default: the one that ships."),
     ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="FILE.onnx", help="The file to write.")] = Path(
         "step.onnx"
@@ -429,7 +429,11 @@ def export(
         ),
     ] = None,
 ) -> None:
-    """Write the streaming step of a model as ONNX, checked against torch."""
+    """Write the streaming step of a model as ONNX, checked against torch; needs the extra 'export'.
+
+    One utterance and the state of the conversation go in, logits and the next state come out: docs/export.md
+    has what they are, and a caller in ten lines.
+    """
     from .commands import export as command
 
     command.export(checkpoint, out, turns)

@@ -22,11 +22,13 @@ def export(checkpoint: Path | None, out: Path, turns: int | None) -> None:
     from models.export import ExportError, load, save_onnx
 
     try:
-        loaded = load(checkpoint or DEFAULT, turns)
-        apart = save_onnx(loaded.step, out, loaded.facts)
+        with Console(stderr=True).status("exporting, then checking against torch"):
+            loaded = load(checkpoint or DEFAULT, turns)
+            apart = save_onnx(loaded.step, out, loaded.facts)
     except (CheckpointError, ExportError) as error:
         raise ConfigError(str(error)) from error
     size = out.stat().st_size
     Console(soft_wrap=True, highlight=False).print(
-        f"{out}: {size:,} bytes; logits at most {apart:.1e} from torch's over 40 random utterances"
+        f"{out}: {size:,} bytes; logits at most {apart:.1e} from torch's over 40 random utterances",
+        markup=False,
     )
