@@ -1,6 +1,6 @@
 """Tries every host and fusion with torch.compile, torch.export and ONNX, and writes the tables of docs/export.md.
 
-python scripts/describe_export.py            all of it: half an hour on two cores, most of it torch.compile
+python scripts/describe_export.py            all of it: about ten minutes on two quiet cores, most of it torch.compile
 python scripts/describe_export.py text-cnn   only these rows; the others stay as they are
 """
 
