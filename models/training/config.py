@@ -35,9 +35,10 @@ class Table(BaseModel):
 class Data(Table):
     """What is read; ``corpus`` is a name or a path that `models.data.load` knows.
 
-    ``text`` is ``packaged`` (features that came with the corpus), ``frozen`` (MiniLM as published), ``tuned``
-    (MiniLM fine-tuned on the corpus's train split) or the path of an encoder file. Word errors are shares
-    (0..1) of the words: of train and dev, and the rates at which test is measured besides gold.
+    ``text`` is ``packaged`` (features that came with the corpus), ``frozen`` (MiniLM as published),
+    ``frozen-layers`` (the same, its last four layers side by side), ``tuned`` (MiniLM fine-tuned on the
+    corpus's train split) or the path of an encoder file. Word errors are shares (0..1) of the words: of train
+    and dev, and the rates at which test is measured besides gold.
     """
 
     corpus: str

@@ -27,6 +27,7 @@ from models.training.run import Prepared, data_digest, prepare
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "runs" / "study"  # encoders by corpus, and features
+LAYERS = 4  # of "frozen-layers"; as many as COSMIC (Ghosal et al. 2020) reads of RoBERTa
 SHIPPED = ("meld",)  # corpora on which the encoder that ships was tuned
 Say = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
@@ -71,12 +72,16 @@ def encoder(d: Data, corpus: Corpus, cache: Path) -> tuple[str, Callable[[], Tex
     """
     if d.text == "frozen":
         return "minilm", pretrained
+    if d.text == "frozen-layers":
+        return f"minilm, {LAYERS} layers", partial(pretrained, read=LAYERS)
     if d.text == "tuned":
         path = data_path() if corpus.name in SHIPPED else _tuned(corpus, cache / corpus.name)
     else:
         path = Path(d.text)
     if not path.is_file():
-        raise TrainingError(f'data.text = "{d.text}": neither packaged, frozen, tuned nor an encoder file')
+        raise TrainingError(
+            f'data.text = "{d.text}": neither packaged, frozen, frozen-layers, tuned nor an encoder file'
+        )
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16], lambda: TextEncoder.load(path)
 
 

@@ -17,12 +17,12 @@ SMALL = Config(vocabulary=40, dim=16, heads=2, hidden=32, layers=2, positions=32
 WORDS = ["?", ":", "A", "B", "C", "how", "are", "you", "doing", "fine", "thanks", "joey", "what"]
 
 
-def small_encoder() -> TextEncoder:
+def small_encoder(dropout: float = 0.0, read: int = 1) -> TextEncoder:
     """Two layers of width 16 with random weights and a vocabulary of a few words."""
     torch.manual_seed(0)
     tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="?"))
     tokenizer.pre_tokenizer = Whitespace()
-    return TextEncoder(MiniLM(SMALL, dropout=0.0).eval(), tokenizer)
+    return TextEncoder(MiniLM(SMALL, dropout, read).eval(), tokenizer)
 
 
 @pytest.fixture
@@ -46,6 +46,19 @@ def test_the_mean_is_over_the_tokens_of_a_text(encoder: TextEncoder) -> None:
     net = encoder.net
     want = net.norm(net.word(ids) + net.position(torch.arange(len(ids)))).mean(0)
     torch.testing.assert_close(encoder.encode(["how are", "how are you doing fine"], [0, 0])[0], want)
+
+
+def test_several_layers_are_read_side_by_side(encoder: TextEncoder) -> None:
+    """The last one last, each as a network that ends there would have it."""
+    texts, speakers = ["how are you", "fine"], [0, 1]
+    last = encoder.encode(texts, speakers)
+    both = TextEncoder(MiniLM(SMALL, dropout=0.0, read=2).eval(), encoder.tokenizer)
+    both.net.load_state_dict(encoder.net.state_dict())
+    found = both.encode(texts, speakers)
+    assert found.shape == (2, both.dim) == (2, 32)
+    torch.testing.assert_close(found[:, 16:], last)
+    encoder.net.layers = encoder.net.layers[:1]
+    torch.testing.assert_close(found[:, :16], encoder.encode(texts, speakers))
 
 
 def test_the_speaker_is_read(encoder: TextEncoder) -> None:

@@ -130,10 +130,14 @@ def test_a_corpus_is_opened_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Rows of two machines are one: where words are encoded, the digest is of words and encoder."""
     monkeypatch.setitem(data.CORPORA, "toy", lambda folder: corpus())
     monkeypatch.setattr(features, "pretrained", small_encoder)
+    monkeypatch.setattr(features, "LAYERS", 2)
     packaged = open_data(config(), tmp_path, tmp_path)
     assert packaged.tensors.sizes == {"text": 6, "audio": 4, "visual": 5}
     frozen = open_data(config(**{"data.text": "frozen"}), tmp_path, tmp_path)
     assert frozen.tensors.sizes["text"] == 16
+    layers = open_data(config(**{"data.text": "frozen-layers"}), tmp_path, tmp_path)
+    assert layers.tensors.sizes["text"] == 2 * 16
+    assert layers.digest != frozen.digest
     for path in (tmp_path / "features").iterdir():
         np.save(path, np.load(path) + 1e-6)
     again = open_data(config(**{"data.text": "frozen"}), tmp_path, tmp_path)
