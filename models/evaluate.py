@@ -10,26 +10,37 @@ import argparse
 import json
 import logging
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from models.checkpoint import WEIGHTS, CheckpointError, digest, read_meta
 from models.encoders.face import FaceNet
 from models.encoders.text import TextEncoder
-from models.fusion_weights import load_fusion
+from models.fusion_weights import Fusion, load_fusion
 from models.synthetic_faces import faces
-from models.train_fusion import bank, pairs, subsets
+from models.train_fusion import Bank, bank, pairs, subsets
 from models.train_meld import NOISY, Corpus, noisy
 
 MEASURES = ("weighted_f1", "macro_f1", "accuracy", "ece")
 
 
-def evaluate(data: Path, weights: Path = WEIGHTS, split: str = "test") -> dict[str, Any]:
-    """`models.metrics.scores` of the files in ``weights`` for every subset of the modalities.
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """The fusion of a folder, and a split of MELD as its encoders read it with synthetic faces."""
+
+    fusion: Fusion
+    bank: Bank
+    faces: list[Tensor]
+
+
+def shipped(data: Path, weights: Path, split: str) -> Shipped:
+    """Read what is in ``weights`` and encode ``split`` (dev or test) of MELD in ``data``; about a minute.
 
     Raises:
         ValueError: the data is absent, or the fusion was trained with other encoders than those beside it.
@@ -47,7 +58,17 @@ def evaluate(data: Path, weights: Path = WEIGHTS, split: str = "test") -> dict[s
     examples = corpus.test if split == "test" else corpus.dev
     of = bank(encoder, examples, noisy(examples, corpus.errors, NOISY))
     seen = pairs(of, faces(data, split, FaceNet.load(weights / "face.safetensors")), seed=0)
-    return subsets(fusion.net, of, seen, fusion.temperature)
+    return Shipped(fusion, of, seen)
+
+
+def evaluate(data: Path, weights: Path = WEIGHTS, split: str = "test") -> dict[str, Any]:
+    """`models.metrics.scores` of the files in ``weights`` for every subset of the modalities.
+
+    Raises:
+        ValueError, CheckpointError: as `shipped`.
+    """
+    s = shipped(data, weights, split)
+    return subsets(s.fusion.net, s.bank, s.faces, s.fusion.temperatures)
 
 
 def table(figures: dict[str, Any], split: str) -> Table:

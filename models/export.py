@@ -283,7 +283,7 @@ def load(path: Path, turns: int | None = None) -> Loaded:
         raise ExportError(f"{path}: steps by itself; --turns is for models that look ahead")
     fusion = load_fusion(path)
     c = fusion.net.config
-    facts = {**fusion.meta, "temperature": fusion.temperature, "labels": list(fusion.labels)}
+    facts = {**fusion.meta, "temperatures": fusion.temperatures.table(), "labels": list(fusion.labels)}
     return Loaded(Step(fusion.net, {"text": c.text, "audio": c.audio, "visual": c.visual}), facts)
 
 

@@ -1,4 +1,4 @@
-"""The conversation model as it ships: weights, labels, temperature and what its inputs must be."""
+"""The conversation model as it ships: weights, labels, temperatures and what its inputs must be."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from models import checkpoint
+from models.calibration import Temperatures
 from models.checkpoint import WEIGHTS, CheckpointError
 from models.hosts.gru import Config, GruLmam
 from models.normalise import Prior
@@ -22,14 +23,15 @@ DEFAULT = WEIGHTS / "fusion.safetensors"
 class Fusion:
     """A conversation model ready to step.
 
-    ``net`` is in eval mode; its probabilities are ``models.calibration.probabilities(logits, temperature)``
-    in the order of ``labels``. ``prior`` names the measures of the voice (`audio_measures`) and normalises
-    them (`models.normalise.Running`). ``meta`` holds the facts of the file's header.
+    ``net`` is in eval mode; its probabilities, in the order of ``labels``, are
+    ``models.calibration.probabilities(logits, temperatures.at(present))``. ``prior`` names the measures of
+    the voice (`audio_measures`) and normalises them (`models.normalise.Running`). ``meta`` holds the facts of
+    the file's header.
     """
 
     net: GruLmam
     labels: tuple[str, ...]
-    temperature: float
+    temperatures: Temperatures
     prior: Prior
     meta: dict[str, Any]
 
@@ -63,20 +65,22 @@ def load_fusion(path: Path | None = None, device: str | torch.device = "cpu") ->
         net.load_state_dict(stored.tensors)
         p = config["prior"]
         prior = Prior(tuple(p["measures"]), tuple(p["mean_A"]), tuple(p["std_A"]), float(p["count"]))
-        labels, temperature = tuple(stored.meta["labels"]), float(config["temperature"])
+        labels, temperatures = tuple(stored.meta["labels"]), Temperatures.of(config["temperatures"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit its own config ({error})") from error
-    if len(labels) != net.config.classes or len(prior.measures) != net.config.audio or temperature <= 0:
-        raise CheckpointError(f"{path}: its labels, measures or temperature do not fit its network")
-    return Fusion(net.to(device).eval().requires_grad_(False), labels, temperature, prior, stored.meta)
+    if len(labels) != net.config.classes or len(prior.measures) != net.config.audio:
+        raise CheckpointError(f"{path}: its labels or measures do not fit its network")
+    return Fusion(net.to(device).eval().requires_grad_(False), labels, temperatures, prior, stored.meta)
 
 
-def save_fusion(path: Path, net: GruLmam, prior: Prior, temperature: float, facts: Mapping[str, Any]) -> None:
+def save_fusion(
+    path: Path, net: GruLmam, prior: Prior, temperatures: Temperatures, facts: Mapping[str, Any]
+) -> None:
     """Write ``net`` at 16 bits a weight, with all that `load_fusion` needs; ``facts`` join the header.
 
     See `as_stored` for measuring what the file will hold.
     """
-    config = {"net": asdict(net.config), "prior": asdict(prior), "temperature": temperature}
+    config = {"net": asdict(net.config), "prior": asdict(prior), "temperatures": temperatures.table()}
     tensors = {name: tensor.half() for name, tensor in net.state_dict().items()}
     checkpoint.save(path, tensors, {**facts, "kind": KIND, "config": config})
 

@@ -123,7 +123,8 @@ def train_fusion(args: argparse.Namespace) -> None:
             continue
         trained = stage.fuse(start, data, seen, recipe=recipe, seed=seed, say=lambda s: log.info("%s", s))
         stage.store(folder / "fusion.safetensors", trained, corpus.prior, encoders, seed)
-        row = {"experiment": "fusion", "variant": "shipped", "seed": seed, "temperature": trained.temperature}
+        row = {"experiment": "fusion", "variant": "shipped", "seed": seed}
+        row["temperatures"] = trained.temperatures.table()
         keep(args, {**row, **trained.figures}, setup)
 
 

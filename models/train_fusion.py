@@ -24,7 +24,8 @@ from torch import Tensor
 from models import batches
 from models.asr_noise import WordErrors
 from models.batches import Example
-from models.calibration import fit_temperature
+from models.calibration import SUBSETS as EVERY
+from models.calibration import Temperatures, fit_temperature, probabilities
 from models.encoders.text import TextEncoder
 from models.fusion_weights import as_stored, save_fusion
 from models.hosts.gru import Config, GruLmam
@@ -250,14 +251,29 @@ class FusionTrainer:
         return present & keep & whole
 
 
-def subsets(net: GruLmam, of: Bank, visual: Sequence[Tensor], temperature: float = 1.0) -> dict[str, Any]:
+def calibrated(net: GruLmam, dev: Bank, visual: Sequence[Tensor]) -> Temperatures:
+    """The temperature of every subset of the modalities, each fitted on ``dev`` with those alone.
+
+    What the context alone says, where an utterance has none of them, gets that of words and voice: it is
+    never published as more than an abstention.
+    """
+    masks = [(bool(i & 1), bool(i & 2), bool(i & 4)) for i in range(1, len(EVERY))]
+    fitted = [fit_temperature(*predict(net, dev, m, visual=visual)) for m in masks]
+    return Temperatures((fitted[EVERY.index("text+audio") - 1], *fitted))
+
+
+def subsets(
+    net: GruLmam, of: Bank, visual: Sequence[Tensor], temperatures: Temperatures | None = None
+) -> dict[str, Any]:
     """`models.metrics.scores` of every subset of the modalities, and of noisy text."""
+    t = temperatures or Temperatures.same(1.0)
     out = {}
     for name, masks in SUBSETS.items():
         logits, labels = predict(net, of, masks, visual=visual)
-        out[name] = scores(torch.softmax(logits / temperature, -1), labels)
+        out[name] = scores(probabilities(logits, t.at(torch.tensor(masks))), labels)
     logits, labels = predict(net, of, noisy_text=True)
-    out["noisy text+voice"] = scores(torch.softmax(logits / temperature, -1), labels)
+    both = t.at(torch.tensor(SUBSETS["text+voice"]))
+    out["noisy text+voice"] = scores(probabilities(logits, both), labels)
     return out
 
 
@@ -266,7 +282,7 @@ class Trained:
     """A finished fusion: the dev-chosen ``net`` and its ``figures`` by split and subset."""
 
     net: GruLmam
-    temperature: float
+    temperatures: Temperatures
     figures: dict[str, Any]
 
 
@@ -301,9 +317,9 @@ def fuse(
             best, state = score, {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(state)
     as_stored(net)  # measured as it ships
-    temperature = fit_temperature(*predict(net, data["dev"]))
-    figures = {s: subsets(net, data[s], seen[s], temperature) for s in ("dev", "test")}
-    return Trained(net, temperature, {"noise": float(noise.mean()), "chosen_at": best, **figures})
+    temperatures = calibrated(net, data["dev"], seen["dev"])
+    figures = {s: subsets(net, data[s], seen[s], temperatures) for s in ("dev", "test")}
+    return Trained(net, temperatures, {"noise": float(noise.mean()), "chosen_at": best, **figures})
 
 
 def control(
@@ -393,4 +409,4 @@ def store(path: Path, trained: Trained, prior: Prior, encoders: dict[str, str], 
         "encoders": encoders,
         "metrics": trained.figures["test"],
     }
-    save_fusion(path, trained.net, prior, trained.temperature, facts)
+    save_fusion(path, trained.net, prior, trained.temperatures, facts)

@@ -41,8 +41,8 @@ WORDS = {
 
 
 def page() -> str:
-    parts = [HEAD, "## Top level\n", _table(RunConfig, skip={"segmenter", "join", "face"})]
-    for name in ("segmenter", "join"):
+    parts = [HEAD, "## Top level\n", _table(RunConfig, skip={"segmenter", "join", "face", "estimate"})]
+    for name in ("segmenter", "join", "estimate"):
         parts += [f"## [{name}]\n", _table(RunConfig.model_fields[name].annotation)]
     parts += ["## [face]\n", _table(importlib.import_module("streamer.encoders.face").Config)]
     for title, package, about in PLUGINS:

@@ -182,8 +182,10 @@ def build(
         encoder=FeatureEncoder(
             networks.text, pool, networks.fusion.prior.measures, transcriber.min_confidence
         ),
-        fusion=LmamFusion(
-            networks.fusion, f"{session.conversation}-{session.first_sequence}", session.first_sequence
+        fusion=config.estimate.around(
+            LmamFusion(
+                networks.fusion, f"{session.conversation}-{session.first_sequence}", session.first_sequence
+            )
         ),
         sinks=sinks,
         model=model_info(networks, transcriber.name),

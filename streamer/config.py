@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from .errors import ConfigError
+from .estimate import Config as EstimateConfig
 from .join import Config as JoinConfig
 from .segmenter import Config as SegmenterConfig
 
@@ -62,6 +63,9 @@ class RunConfig(BaseModel):
     transcriber: Table = Field({"kind": "auto"}, description="speech recogniser, or none")
     face: Table = Field(default_factory=dict, description="face encoder options")
     join: JoinConfig = Field(default_factory=JoinConfig, description="sound and picture together")
+    estimate: EstimateConfig = Field(
+        default_factory=EstimateConfig, description="how sure and how smooth estimates are"
+    )
     weights: Path | None = Field(None, description="folder with text, voice and fusion weights")
     sink: tuple[Table, ...] = Field((), description="[[sink]] tables: console, jsonl, mqtt")
 

@@ -37,7 +37,7 @@ class LmamFusion:
     """`Features` in, `Estimate` out.
 
     Args:
-        model: Trained weights with what belongs to them (labels, temperature, prior of the voices).
+        model: Trained weights with what belongs to them (labels, temperatures, prior of the voices).
         prefix: Beginning of every id: the conversation and the first sequence number of this run, so that
             a resumed conversation does not use an id again.
         first_sequence: Number of the first final.
@@ -89,9 +89,9 @@ class LmamFusion:
         there, in the same context; None where it is absent.  To be asked before `push`; changes nothing."""
         memory = self._empty() if self._fresh else self._memory
         turn, _ = self._turn(features, memory.voices)
-        probs_MC = probabilities(
-            alone(self._model.net, turn, memory.state)[:, 0].double(), self._model.temperature
-        )
+        logits_MC = alone(self._model.net, turn, memory.state)[:, 0].double()
+        each_MM = torch.eye(len(turn.present_BM[0]), dtype=torch.bool, device=logits_MC.device)
+        probs_MC = probabilities(logits_MC, self._model.temperatures.at(each_MM & turn.present_BM))
         text, audio, visual = (tuple(row) for row in probs_MC.tolist())
         return (
             text if features.text is not None else None,
@@ -111,7 +111,7 @@ class LmamFusion:
         m = self._model
         turn, voices = self._turn(features, self._memory.voices)
         logits_BC, state, weights_BM = contributions(m.net, turn, self._memory.state)
-        probs = probabilities(logits_BC[0].double(), m.temperature)
+        probs = probabilities(logits_BC[0].double(), m.temperatures.at(turn.present_BM[0]))
         return probs.tolist(), weights_BM[0].tolist(), Memory(state, voices, self._memory.turns + 1)
 
     def _turn(self, features: Features, voices: Running) -> tuple[Turn, Running]:

@@ -31,7 +31,10 @@ class SpeakerV1(Message):
 
 
 class EmotionV1(Message):
-    """``label`` is always the largest of ``probabilities``, which sum to 1."""
+    """``label`` is always the largest of ``probabilities``, which sum to 1.
+
+    ``abstained``: too unsure to be taken for a reading (``estimate.abstain_below``), or nothing was there.
+    """
 
     label: str
     confidence: Unit

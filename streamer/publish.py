@@ -88,9 +88,8 @@ class Publisher:
 def _emotion(e: Estimate) -> EmotionV1:
     probabilities = {label: round(min(1.0, p), DIGITS) for label, p in zip(e.labels, e.probs, strict=True)}
     label = max(probabilities, key=lambda k: probabilities[k])
-    present = any(reading.present for reading in e.readings)
     return EmotionV1(
-        label=label, confidence=probabilities[label], abstained=not present, probabilities=probabilities
+        label=label, confidence=probabilities[label], abstained=e.abstained, probabilities=probabilities
     )
 
 

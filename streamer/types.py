@@ -186,7 +186,10 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Estimate:
-    """``probs`` sums to 1 over ``labels``; ``readings`` in the order text, audio, visual."""
+    """``probs`` sums to 1 over ``labels``; ``readings`` in the order text, audio, visual.
+
+    ``abstained``: too unsure to be taken for a reading.
+    """
 
     utterance: Utterance
     id: str
@@ -198,6 +201,7 @@ class Estimate:
     turns: int
     text: str | None = None
     language: str | None = None
+    abstained: bool = False
 
     @property
     def final(self) -> bool:

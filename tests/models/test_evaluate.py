@@ -9,15 +9,18 @@ import pytest
 import torch
 from rich.console import Console
 
-from models import checkpoint
+from models import calibrate, checkpoint
+from models.batches import Example
+from models.calibration import Temperatures
 from models.checkpoint import digest
 from models.encoders.face import FaceNet
-from models.evaluate import evaluate, main, table
-from models.fusion_weights import save_fusion
+from models.evaluate import Shipped, evaluate, main, table
+from models.fusion_weights import load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.normalise import Prior
 from models.ship import copy, ship
+from models.train_fusion import Bank
 from tests.models.encoders.test_text import small_encoder
 
 
@@ -30,7 +33,8 @@ def run(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     net = GruLmam(Config(text=16, audio=1, dim=16, rank=4))
     facts = {"labels": list(LABELS), "encoders": {"text": digest(folder / "text.safetensors"), "face": "?"}}
-    save_fusion(folder / "fusion.safetensors", net, Prior(("duration",), (1.0,), (1.0,)), 1.0, facts)
+    prior = Prior(("duration",), (1.0,), (1.0,))
+    save_fusion(folder / "fusion.safetensors", net, prior, Temperatures.same(1.0), facts)
     return folder
 
 
@@ -77,10 +81,31 @@ def test_a_fusion_of_other_encoders_is_refused(run: Path) -> None:
         evaluate(run.parent, run)
 
 
+def test_new_temperatures_leave_the_weights_alone(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is fitted, kept in the header, and read from there."""
+    path = run / "fusion.safetensors"
+    before, old = digest(path), load_fusion(path)
+    voice = torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+    labels = (voice[:, 0] > 0).long()
+    heard = torch.ones(40, dtype=torch.bool)
+    example = Example(("x",) * 40, (0,) * 40, labels, voice, heard)
+    bank = Bank([example], [torch.randn(40, 16)], [torch.randn(40, 16)])
+    faces = [torch.randn(40, old.net.config.visual)]
+    monkeypatch.setattr(calibrate, "shipped", lambda *_: Shipped(old, bank, faces))
+    found = calibrate.calibrate(run.parent, run)
+    assert found != Temperatures.same(1.0)
+    again = load_fusion(path)
+    assert again.temperatures == found
+    assert digest(path) == before
+    assert {**again.meta, "config": 0} == {**old.meta, "config": 0}
+
+
 def test_missing_weights_end_the_command_with_2(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The message names the file."""
-    assert main(["--data", str(tmp_path), "--weights", str(tmp_path)]) == 2
-    assert "fusion.safetensors" in caplog.text
+    for command in (main, calibrate.main):
+        caplog.clear()
+        assert command(["--data", str(tmp_path), "--weights", str(tmp_path)]) == 2
+        assert "fusion.safetensors" in caplog.text
 
 
 def test_the_table_has_every_subset(capsys: pytest.CaptureFixture[str]) -> None:

@@ -202,7 +202,7 @@ def test_the_model_that_ships_is_written() -> None:
     loaded, shipped = load(DEFAULT), load_fusion()
     caller, dialogue = Caller(as_onnx(loaded.step, loaded.facts), 2), make_dialogue(2, 20)
     assert tuple(caller.about["labels"]) == shipped.labels
-    assert caller.about["temperature"] == shipped.temperature
+    assert caller.about["temperatures"] == shipped.temperatures.table()
     assert tuple(caller.about["config"]["prior"]["measures"]) == shipped.audio_measures
     assert caller.about["data_licences"] == shipped.meta["data_licences"]
     with torch.no_grad():

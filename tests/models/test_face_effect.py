@@ -62,7 +62,9 @@ def mean_probability(
     present_BM = torch.tensor(present).repeat(n, 1)
     turn = Turn(text_BT, audio_BA, face_BV, present_BM, torch.zeros(n, dtype=torch.long))
     logits_BC, _ = fusion.net.step(turn, fusion.net.init_state(n))
-    return float(probabilities(logits_BC, fusion.temperature)[:, fusion.labels.index(label)].mean())
+    return float(
+        probabilities(logits_BC, fusion.temperatures.at(present_BM))[:, fusion.labels.index(label)].mean()
+    )
 
 
 @pytest.mark.parametrize("label", SHOWN)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, f1_score
 
-from models.calibration import fit_temperature, probabilities
+from models.calibration import SUBSETS, Temperatures, fit_temperature, probabilities
 from models.losses import masked_cross_entropy
 from models.metrics import expected_calibration_error, scores
 
@@ -79,3 +81,28 @@ def test_an_utterance_without_a_label_trains_nothing() -> None:
     (grad,) = torch.autograd.grad(nothing, logits)
     assert nothing == 0
     assert not grad.any()
+
+
+def test_each_subset_of_the_modalities_has_its_temperature() -> None:
+    """Text, audio and visual in this order; the names of subsets are built likewise."""
+    t = Temperatures(tuple(float(i + 1) for i in range(8)))
+    present = torch.tensor([[False] * 3, [True, False, False], [False, True, True], [True] * 3])
+    assert t.at(present).squeeze(1).tolist() == [1, 2, 7, 8]
+    assert t.table() == {name: i + 1 for i, name in enumerate(SUBSETS)}
+    for i, name in enumerate(SUBSETS[1:], 1):
+        bits = [m in name.split("+") for m in ("text", "audio", "visual")]
+        assert t.at(torch.tensor(bits)).item() == i + 1
+    assert Temperatures.of(t.table()) == t
+    probs = probabilities(torch.tensor([[0.0, 8.0]]).repeat(4, 1), t.at(present))
+    assert probs[1, 1] == pytest.approx(1 / (1 + math.exp(-4)))
+
+
+@pytest.mark.parametrize("values", [(1.0,) * 7, (0.0,) * 8, (float("nan"),) * 8, (float("inf"),) * 8])
+def test_impossible_temperatures_are_refused(values: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="expected 8 temperatures above 0"):
+        Temperatures(values)
+
+
+def test_temperatures_of_other_subsets_are_refused() -> None:
+    with pytest.raises(ValueError, match="temperatures of text; expected those of none, text"):
+        Temperatures.of({"text": 1.0})

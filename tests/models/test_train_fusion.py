@@ -9,18 +9,21 @@ import pytest
 import torch
 
 from models.batches import Example, alone, collate, presence
-from models.checkpoint import CheckpointError
+from models.calibration import Temperatures
+from models.checkpoint import CheckpointError, read_meta
 from models.dialogue import MODALITIES
 from models.fusion_weights import as_stored, load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.normalise import Prior
+from models.ship import copy
 from models.synthetic_faces import Faces
 from models.train_fusion import (
     Bank,
     FusionTrainer,
     Recipe,
     calibrate_noise,
+    calibrated,
     pairs,
     predict,
     subsets,
@@ -129,30 +132,49 @@ def test_collate_pads_with_what_is_not_valid() -> None:
 
 
 def test_a_stored_fusion_says_the_same(tmp_path: Path) -> None:
-    """Weights, labels, temperature and prior come back; the network is in eval mode."""
+    """Weights, labels, temperatures and prior come back; the network is in eval mode."""
     net, prior = (
         as_stored(small_net()),
         Prior(("duration", "avg_pitch", "mean_hnr"), (1.0, 5.0, 6.0), (1.0, 0.3, 3.0)),
     )
     path = tmp_path / "fusion.safetensors"
-    save_fusion(path, net, prior, 1.3, {"labels": list(LABELS), "name": "small", "version": "1"})
+    temperatures = Temperatures((1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7))
+    save_fusion(path, net, prior, temperatures, {"labels": list(LABELS), "name": "small", "version": "1"})
     again, bank = load_fusion(path), corpus(0, 0.1, n=3)
     torch.testing.assert_close(predict(again.net, bank)[0], predict(net, bank)[0])
-    assert (again.labels, again.temperature, again.prior) == (LABELS, 1.3, prior)
+    assert (again.labels, again.temperatures, again.prior) == (LABELS, temperatures, prior)
     assert (again.name, again.version, again.audio_measures) == ("small", "1", prior.measures)
     assert not again.net.training
     assert len(MODALITIES) == 3
 
 
-@pytest.mark.parametrize(
-    ("facts", "temperature"), [({"labels": ["joy"]}, 1.0), ({"labels": list(LABELS)}, 0.0), ({}, 1.0)]
-)
-def test_a_file_that_contradicts_itself_is_refused(
-    facts: dict[str, object], temperature: float, tmp_path: Path
-) -> None:
+def test_every_subset_gets_the_temperature_that_undoes_its_overconfidence() -> None:
+    """A net whose logits are blown up needs as much more, whatever is present."""
+    net, bank = small_net(), corpus(1, 0.5)
+    list(
+        FusionTrainer(net, corpus(0, 0.3), recipe=RECIPE, noise=torch.zeros(12), seed=0, faces=faces()).run()
+    )
+    seen = pairs(bank, faces(), seed=1)
+    plain = calibrated(net, bank, seen)
+    with torch.no_grad():
+        last = net.head[-1]
+        last.weight.mul_(2)  # type: ignore[union-attr,operator]
+        last.bias.mul_(2)  # type: ignore[union-attr,operator]
+    doubled = calibrated(net, bank, seen)
+    inside = [(a, b) for a, b in zip(plain.values, doubled.values, strict=True) if 0.25 < a < 2.4]
+    assert len(inside) > 2
+    assert all(b == pytest.approx(2 * a, rel=0.01) for a, b in inside)
+    assert plain.table()["none"] == plain.table()["text+audio"]
+
+
+@pytest.mark.parametrize("facts", [{"labels": ["joy"]}, {"labels": list(LABELS), "temperatures": 0.0}, {}])
+def test_a_file_that_contradicts_itself_is_refused(facts: dict[str, object], tmp_path: Path) -> None:
     """Too few labels, an impossible temperature or no labels at all: CheckpointError names the file."""
     prior = Prior(("duration", "avg_pitch", "mean_hnr"), (1.0, 5.0, 6.0), (1.0, 0.3, 3.0))
     path = tmp_path / "fusion.safetensors"
-    save_fusion(path, small_net(), prior, temperature, facts)
+    save_fusion(path, small_net(), prior, Temperatures.same(1.0), facts)
+    if "temperatures" in facts:
+        config = read_meta(path)["config"]
+        copy(path, path, {"config": {**config, "temperatures": {**config["temperatures"], "text": 0.0}}})
     with pytest.raises(CheckpointError, match=r"fusion\.safetensors"):
         load_fusion(path)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.calibration import Temperatures
 from models.fusion_weights import Fusion
 from models.hosts.gru import Config, GruLmam
 from models.normalise import Prior
@@ -25,7 +26,8 @@ LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
 def model() -> Fusion:
     torch.manual_seed(0)
     net = GruLmam(Config(audio=2, text=384, visual=64)).eval()
-    return Fusion(net, LABELS, 1.5, Prior(("avg_pitch", "pitch_std"), (5.0, 3.0), (0.4, 0.5)), {"name": "t"})
+    prior = Prior(("avg_pitch", "pitch_std"), (5.0, 3.0), (0.4, 0.5))
+    return Fusion(net, LABELS, Temperatures.same(1.5), prior, {"name": "t"})
 
 
 def turn(
@@ -53,6 +55,21 @@ def turn(
 
 def probs(estimates: list[Estimate]) -> np.ndarray:
     return np.array([e.probs for e in estimates])
+
+
+def test_each_subset_of_the_modalities_is_read_at_its_own_temperature(model: Fusion) -> None:
+    """That of words alone changes estimates of words alone, and what words say by themselves."""
+    hot = replace(model, temperatures=Temperatures.of({**model.temperatures.table(), "text": 50.0}))
+    for voice in (True, False):
+        plain, warm = (run_inline(LmamFusion(m, "c-1"), [turn(0, voice=voice)])[0] for m in (model, hot))
+        if voice:
+            assert plain.probs == warm.probs
+        else:
+            assert max(warm.probs) < 1 / 7 + 0.02 < max(plain.probs)
+    text, audio, _ = LmamFusion(hot, "c-1").alone(turn(0))
+    assert text is not None
+    assert max(text) < 1 / 7 + 0.02
+    assert audio == LmamFusion(model, "c-1").alone(turn(0))[1]
 
 
 def test_probabilities_sum_to_one_and_finals_are_numbered_from_the_first(model: Fusion) -> None:

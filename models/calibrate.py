@@ -1,0 +1,60 @@
+"""Fit the temperatures of the fusion that ships anew: ``python -m models.calibrate --data ../shared/data``.
+
+One for each subset of the modalities, on MELD dev; with a face, on SYNTHETIC pairs with FER+ valid faces. The
+tensors stay as they are, bit by bit; only the facts in the file's header change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import torch
+from rich.logging import RichHandler
+
+from models.calibration import Temperatures
+from models.checkpoint import WEIGHTS, CheckpointError
+from models.evaluate import shipped
+from models.ship import copy
+from models.train_fusion import calibrated
+
+log = logging.getLogger("models.calibrate")
+
+
+def calibrate(data: Path, weights: Path = WEIGHTS) -> Temperatures:
+    """Fit the temperatures of the fusion in ``weights`` and write them into its header.
+
+    Raises:
+        ValueError, CheckpointError: as `models.evaluate.shipped`.
+    """
+    s = shipped(data, weights, "dev")
+    temperatures = calibrated(s.fusion.net, s.bank, s.faces)
+    path = weights / "fusion.safetensors"
+    part = path.with_suffix(".part")
+    copy(path, part, {"config": {**s.fusion.meta["config"], "temperatures": temperatures.table()}})
+    part.replace(path)
+    return temperatures
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Fit, write and print; 2 where the input is at fault."""
+    parser = argparse.ArgumentParser(prog="python -m models.calibrate", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the folder of the weight files")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
+    torch.set_num_threads(1)
+    try:
+        found = calibrate(args.data, args.weights)
+    except (ValueError, CheckpointError) as error:
+        log.error("%s", error)
+        return 2
+    for name, value in found.table().items():
+        log.info("%s: %.3f", name, value)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
