@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from models.masks import masked_softmax, present_only
 from models.span import Span
-from models.state import State
+from models.state import State, rolled
 
 # What equation 3 does to a score before the softmax; beta is the learned temperature, one for each memory.
 SQUASH: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -222,7 +222,7 @@ class LMAM(nn.Module):
         new = {"h": h_B1KD, "there": there_B1K}
         if self.match.stored:
             new["key"] = self.match.key(h_B1KD)
-        memory = State(**{n: torch.cat([memory[n][:, 1:], row], 1) for n, row in new.items()})
+        memory = State(**{n: rolled(memory[n], row) for n, row in new.items()})
         key_BWKR = memory["key"] if self.match.stored else self.match.key(memory["h"])
         logit_B1MKW = self.match(self.match.query(h_B1MD), key_BWKR)
         c_B1MD = read(logit_B1MKW, memory["h"], memory["there"].unsqueeze(1))

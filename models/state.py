@@ -67,6 +67,14 @@ class State(Mapping[str, Tensor]):
         return cls(**{n: torch.cat([s[n] for s in states]) for n in states[0]})
 
 
+def rolled(old_BW: Tensor, new_B1: Tensor) -> Tensor:
+    """A memory ``[B, W, ...]`` with the row ``new_B1 [B, 1, ...]`` at its end in place of the oldest.
+
+    One that holds no rows (W = 0) stays as it is.
+    """
+    return torch.cat([old_BW[:, 1:], new_B1], 1) if old_BW.shape[1] else old_BW
+
+
 def _flatten(state: State) -> tuple[list[Any], list[str]]:
     return list(state.values()), list(state)
 

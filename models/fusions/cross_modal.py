@@ -39,7 +39,7 @@ from models.fusions.base import Fusion
 from models.fusions.self_attention import MultiHead
 from models.masks import present_only
 from models.span import Span
-from models.state import State
+from models.state import State, rolled
 
 
 class Remembering(Fusion):
@@ -70,7 +70,7 @@ class Remembering(Fusion):
         h_B1MD, present_B1M = present_only(h_BMD, present_BM).unsqueeze(1), present_BM.unsqueeze(1)
         key_B1SD, value_B1SD = self.remember(h_B1MD)
         new = {"key": key_B1SD, "value": value_B1SD, "there": present_B1M}
-        state = State(**{name: torch.cat([state[name][:, 1:], row], 1) for name, row in new.items()})
+        state = State(**{name: rolled(state[name], row) for name, row in new.items()})
         kept = state["key"], state["value"]
         return self.read(h_B1MD, present_B1M, kept, state["there"].unsqueeze(1)).squeeze(1), state
 

@@ -34,7 +34,7 @@ from models.hosts.linear import StreamLinear
 from models.hosts.recurrence import gru, predecessors
 from models.masks import masked_softmax, present_only
 from models.span import Span
-from models.state import State
+from models.state import State, rolled
 
 
 class Gru(nn.Module):
@@ -140,13 +140,13 @@ class DialogueGcn(Host):
         x_SBD = present_only(x_BSD, present_BS).transpose(0, 1)
         gru_SBD = self.encoder.step(x_SBD, present_BS.T, state["gru"].transpose(0, 1))
         new = State(g=gru_SBD.transpose(0, 1), there=present_BS, who=speaker_B.clamp(max=self.speakers - 1))
-        kept = {name: _roll(state[name], row) for name, row in new.items()}
+        kept = {name: rolled(state[name], row.unsqueeze(1)) for name, row in new.items()}
         age_1W = torch.arange(w - 1, -1, -1, device=x_BSD.device).unsqueeze(0)
         allowed_SB1W = kept["there"].permute(2, 0, 1).unsqueeze(2)
         kind_BR1W = self._relations(age_1W, (kept["who"] == new["who"].unsqueeze(1)).unsqueeze(1))
         g_SB1D, g_SBWD = self.drop(gru_SBD).unsqueeze(2), kept["g"].permute(2, 0, 1, 3)
         h1_SB1D = self._first(g_SB1D, g_SBWD, kind_BR1W, allowed_SB1W)
-        kept["h1"] = _roll(state["h1"], h1_SB1D.squeeze(2).transpose(0, 1))
+        kept["h1"] = rolled(state["h1"], h1_SB1D.permute(1, 2, 0, 3))
         h1_SBWD = kept["h1"].permute(2, 0, 1, 3)
         h_SB1D = self._second(g_SB1D, h1_SB1D, h1_SBWD, (age_1W != 0) & allowed_SB1W)
         after = State(gru=new["g"], **kept)
@@ -176,8 +176,3 @@ class DialogueGcn(Host):
         h2_SBTD = self.drop(F.relu(self.second(torch.cat([heard_SBTD, h1_SBTD], -1))))
         result_SBTD: Tensor = self.result(torch.cat([g_SBTD, h2_SBTD], -1))
         return result_SBTD
-
-
-def _roll(old_BW: Tensor, new_B: Tensor) -> Tensor:
-    """The rows kept, with ``new_B`` in place of the oldest."""
-    return torch.cat([old_BW[:, 1:], new_B.unsqueeze(1)], 1)

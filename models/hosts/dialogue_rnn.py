@@ -36,7 +36,7 @@ from models.hosts.linear import StreamLinear
 from models.hosts.recurrence import gru, predecessors, taken
 from models.masks import masked_softmax, present_only
 from models.span import Span
-from models.state import State
+from models.state import State, rolled
 
 
 class DialogueRnn(Host):
@@ -158,8 +158,8 @@ class DialogueRnn(Host):
             whole=g_BKD,
             party=party_BPKD.scatter(1, at_B1KD, q_BKD.unsqueeze(1)),
             emotion=torch.where(here, e_BKD, state["emotion"]),
-            memory=torch.cat([state["memory"], g_BKD.unsqueeze(1)], 1)[:, 1:],
-            there=torch.cat([state["there"], present_BK.unsqueeze(1)], 1)[:, 1:],
+            memory=rolled(state["memory"], g_BKD.unsqueeze(1)),
+            there=rolled(state["there"], present_BK.unsqueeze(1)),
         )
 
     def _listen(self, x_KBD: Tensor, c_BKD: Tensor, here_BK1: Tensor, party_BPKD: Tensor) -> Tensor:

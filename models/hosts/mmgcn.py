@@ -32,12 +32,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.hosts import lstm
 from models.hosts.base import Host
 from models.hosts.dropout import Dropout
 from models.hosts.linear import StreamLinear
 from models.masks import present_only
 from models.span import Span
-from models.state import State
+from models.state import State, rolled
 
 PARALLEL = 1 - 1e-5  # the slope of arccos has no bound at 1
 
@@ -54,17 +55,12 @@ class Encoder(nn.Module):
         self.future = nn.LSTM(dim, width, batch_first=True) if both else None
 
     def forward(self, x_BND: Tensor, present_BN: Tensor) -> Tensor:
-        """``[B, N, D]``; rows that are absent mean nothing."""
-        past_BNE = _read(self.past, x_BND, present_BN)
-        if self.future is None:
-            return past_BNE
-        return torch.cat([past_BNE, _read(self.future, x_BND.flip(1), present_BN.flip(1)).flip(1)], -1)
+        """The hidden state after each utterance, ``[B, N, D]``."""
+        return lstm.read(self.past, self.future, x_BND, present_BN)
 
     def step(self, x_BD: Tensor, present_B: Tensor, h_BD: Tensor, c_BD: Tensor) -> tuple[Tensor, Tensor]:
         """Hidden state and cell after one utterance."""
-        moved = torch.lstm_cell(x_BD, [h_BD, c_BD], *self.past.parameters())
-        here_B1 = present_B.unsqueeze(-1)
-        return torch.where(here_B1, moved[0], h_BD), torch.where(here_B1, moved[1], c_BD)
+        return lstm.step(self.past, x_BD, present_B, h_BD, c_BD)
 
 
 class Mmgcn(Host):
@@ -150,8 +146,8 @@ class Mmgcn(Host):
         lstm_BD, cell_BD = self.encoder.step(x_BSD[:, 0], present_BS[:, 0], state["lstm"], state["cell"])
         x_SB1D = torch.cat([lstm_BD.unsqueeze(1), x_BSD[:, 1:]], 1).transpose(0, 1).unsqueeze(2)
         unit_SB1D = _unit(x_SB1D)
-        unit_BWSD = torch.cat([state["unit"][:, 1:], unit_SB1D.permute(1, 2, 0, 3)], 1)
-        there_BWS = torch.cat([state["there"][:, 1:], present_BS.unsqueeze(1)], 1)
+        unit_BWSD = rolled(state["unit"], unit_SB1D.permute(1, 2, 0, 3))
+        there_BWS = rolled(state["there"], present_BS.unsqueeze(1))
         self_1W = torch.arange(w, device=x_BSD.device).unsqueeze(0) == w - 1
         edge_SB1W = there_BWS.permute(2, 0, 1).unsqueeze(2)
         within_SB1W = _within(unit_SB1D, unit_BWSD.permute(2, 0, 1, 3), edge_SB1W, self_1W)
@@ -162,7 +158,7 @@ class Mmgcn(Host):
         h_SB1D = first_SB1D = self._start(x_SB1D)
         layers = []
         for layer in range(len(self.betas)):
-            layers.append(torch.cat([state["layer"][:, layer, 1:], h_SB1D.permute(1, 2, 0, 3)], 1))
+            layers.append(rolled(state["layer"][:, layer], h_SB1D.permute(1, 2, 0, 3)))
             h_SBWD = layers[-1].permute(2, 0, 1, 3)
             h_SB1D = self._layer(layer, within_SB1W, across_B1SS, h_SBWD, h_SB1D, first_SB1D)
         h_BSD = self._end(x_SB1D, h_SB1D, present_BS.unsqueeze(1)).squeeze(1)
@@ -220,15 +216,3 @@ def _within(unit_SBTD: Tensor, unit_SBJD: Tensor, edge_SBTJ: Tensor, self_TJ: Te
     """The part of A + I in the streams, ``[S, B, T, J]``."""
     weight_SBTJ = torch.where(edge_SBTJ & ~self_TJ, _angular(unit_SBTD, unit_SBJD), 0.0)
     return weight_SBTJ + self_TJ.to(weight_SBTJ.dtype)
-
-
-def _read(lstm: nn.LSTM, x_BND: Tensor, present_BN: Tensor) -> Tensor:
-    """What ``lstm`` says at each present row; these are moved together, so that it reads nothing else."""
-    order_BN = torch.argsort((~present_BN).to(torch.uint8), dim=1, stable=True)
-    packed_BND = x_BND.gather(1, order_BN.unsqueeze(-1).expand_as(x_BND))
-    with torch.autocast(
-        x_BND.device.type, enabled=False
-    ):  # not every processor has an LSTM in half precision
-        h_BNE: Tensor = lstm(packed_BND.to(next(lstm.parameters()).dtype))[0]
-    at_BN1 = (present_BN.cumsum(1) - 1).clamp_min(0).unsqueeze(-1)
-    return h_BNE.gather(1, at_BN1.expand_as(h_BNE))

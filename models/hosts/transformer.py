@@ -26,7 +26,7 @@ from models.hosts.dropout import Dropout
 from models.hosts.linear import StreamLinear
 from models.masks import present_only
 from models.span import Span
-from models.state import State
+from models.state import State, rolled
 
 NEVER = -3e4  # added to a score it makes the weight exactly zero, in half precision too
 
@@ -145,9 +145,9 @@ class Transformer(Host):
     ) -> tuple[Tensor, State]:
         w = self.span.window
         h_SB1D = present_only(x_BSD, present_BS).transpose(0, 1).unsqueeze(2)
-        there_BWS = torch.cat([state["there"][:, 1:], present_BS.unsqueeze(1)], 1)
+        there_BWS = rolled(state["there"], present_BS.unsqueeze(1))
         who_B1 = speaker_B.clamp(max=self.speakers - 1).unsqueeze(1)
-        who_BW = torch.cat([state["who"][:, 1:], who_B1], 1)
+        who_BW = rolled(state["who"], who_B1)
         allowed_SB1W = there_BWS.permute(2, 0, 1).unsqueeze(2)
         same_B1W, mask_SB1W = self._numbers((who_BW == who_B1).unsqueeze(1), allowed_SB1W)
         place_1W = torch.arange(w - 1, -1, -1, device=x_BSD.device).unsqueeze(0) - self.newest
@@ -155,7 +155,7 @@ class Transformer(Host):
         for i, layer in enumerate(self._layers()):
             q_SB1D, k_SB1D, v_SB1D = layer.asked(h_SB1D)
             k_BWSD, v_BWSD = (
-                torch.cat([state[name][:, i, 1:], new_SB1D.permute(1, 2, 0, 3)], 1)
+                rolled(state[name][:, i], new_SB1D.permute(1, 2, 0, 3))
                 for name, new_SB1D in (("key", k_SB1D), ("value", v_SB1D))
             )
             bias = layer.bias(place_1W, same_B1W, mask_SB1W)
