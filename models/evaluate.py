@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from models.checkpoint import WEIGHTS, CheckpointError, digest, read_meta
+from models import command
+from models.checkpoint import WEIGHTS, digest, read_meta
 from models.encoders.face import FaceNet
 from models.encoders.text import TextEncoder
 from models.fusion_weights import Fusion, load_fusion
@@ -82,7 +82,7 @@ def table(figures: dict[str, Any], split: str) -> Table:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print the table; 2 where the input is at fault."""
+    """Print the table; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(prog="python -m models.evaluate", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the folder of the weight files")
@@ -91,17 +91,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
+    return command.run(lambda: _evaluate(args))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
     console = Console()
-    try:
-        with console.status("encoding MELD, about a minute"):
-            figures = evaluate(args.data, args.weights, args.split)
-    except (ValueError, CheckpointError) as error:
-        logging.getLogger(__name__).error("%s", error)
-        return 2
+    with console.status("encoding MELD, about a minute"):
+        figures = evaluate(args.data, args.weights, args.split)
     console.print(table(figures, args.split))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -38,6 +38,7 @@ from models.fusion_weights import KIND, load_fusion
 from models.incremental import Steppable
 from models.streaming import Windowed
 from models.training import store
+from models.whole import whole
 
 ATOL = 1e-4  # of logits: what a file may differ from torch by, and still be written
 EXAMPLE = 5  # conversations while tracing: a batch of one would be taken for a constant
@@ -194,14 +195,10 @@ def save_onnx(step: Step, path: Path, facts: Mapping[str, Any] | None = None) ->
     apart = difference(step, content)
     if not apart <= ATOL:
         raise ExportError(f"{path}: not written: its logits would be {apart:.2g} from torch's (limit {ATOL})")
-    part = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        with whole(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise ExportError(f"{path}: cannot be written ({error.filename}: {error.strerror})") from error
     return apart
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from models import command
+
 ROOT = Path(__file__).parent.parent
 MEASURES = ("weighted_f1", "macro_f1", "accuracy", "ece")
 TIE = 1.0  # points of weighted F1 below which two rows are called a tie: seeds alone differ by that much
@@ -154,18 +156,16 @@ def _shipped(rows: Sequence[Row]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write the page; 2 where the results are missing."""
+    """Write the page; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(prog="python -m models.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=ROOT / "results" / "meld.jsonl")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "model-results.md")
     args = parser.parse_args(argv)
-    try:
-        page = report(read(args.results))
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    args.out.write_text(page, encoding="utf-8")
-    return 0
+    return command.run(lambda: _write(args))
+
+
+def _write(args: argparse.Namespace) -> None:
+    args.out.write_text(report(read(args.results)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from models import command
 from models.checkpoint import FORMAT, WEIGHTS, read_meta
 from models.train_meld import facts
 
@@ -49,15 +50,15 @@ def ship(run: Path, seed: int, results: Path, weights: Path = WEIGHTS) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Ship one seed."""
+    """Ship one seed; its exit code is that of `models.command.run`."""
     root = Path(__file__).parent.parent
     parser = argparse.ArgumentParser(prog="python -m models.ship", description=__doc__)
     parser.add_argument("--seed", type=int, required=True, help="the seed with the best dev score")
     parser.add_argument("--out", type=Path, default=root / "runs" / "meld", help="the folder of the runs")
     parser.add_argument("--results", type=Path, default=root / "results" / "meld.jsonl")
     args = parser.parse_args(argv)
-    ship(args.out / "full" / f"seed{args.seed}", args.seed, args.results)
-    return 0
+    run = args.out / "full" / f"seed{args.seed}"
+    return command.run(lambda: ship(run, args.seed, args.results))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.logging import RichHandler
-from rich.progress import Progress
 
-from models.checkpoint import WEIGHTS, CheckpointError, digest
+from models import command
+from models.checkpoint import WEIGHTS, digest
 from models.encoders.text import pretrained
 from models.train_meld import Corpus, Features, Setup, Trainer, Variant
+from models.training.rows import rounded
 
 CONTROLS = ("text+voice", "text-only", "no-context")
 ROOT = Path(__file__).parent.parent
@@ -58,15 +58,15 @@ def parser() -> argparse.ArgumentParser:
         default=(),
         help="instead: train these from nothing on the same frozen features",
     )
-    for command, threads in ((meld, 2), (fusion, 1)):
-        command.add_argument(
+    for stage, threads in ((meld, 2), (fusion, 1)):
+        stage.add_argument(
             "--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/"
         )
-        command.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
-        command.add_argument("--out", type=Path, default=ROOT / "runs" / "meld", help="where states are kept")
-        command.add_argument("--config", type=Path, default=ROOT / "configs" / "models" / "meld.toml")
-        command.add_argument("--threads", type=int, default=threads, help=f"of torch (default: {threads})")
-        command.add_argument("--json", type=Path, help="append each finished seed's row to this file")
+        stage.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
+        stage.add_argument("--out", type=Path, default=ROOT / "runs" / "meld", help="where states are kept")
+        stage.add_argument("--config", type=Path, default=ROOT / "configs" / "models" / "meld.toml")
+        stage.add_argument("--threads", type=int, default=threads, help=f"of torch (default: {threads})")
+        stage.add_argument("--json", type=Path, help="append each finished seed's row to this file")
     return top
 
 
@@ -82,7 +82,7 @@ def train_meld(args: argparse.Namespace) -> None:
         began = time.monotonic()
         folder = args.out / variant.name / f"seed{seed}"
         trainer = Trainer(corpus, setup, variant, seed, folder, features)
-        with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+        with command.bar() as bar:
             task = bar.add_task(f"{variant.name} seed {seed}", total=trainer.total)
             for step, _, said in trainer.run():
                 bar.update(task, completed=step)
@@ -143,26 +143,12 @@ def keep(args: argparse.Namespace, row: dict[str, Any], setup: Setup) -> None:
             file.write(line + "\n")
 
 
-def rounded(value: Any) -> Any:
-    """``value`` with every float in it rounded to four places."""
-    if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
-    if isinstance(value, float):
-        return round(float(value), 4)
-    return value
-
-
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; 2 where the input is at fault."""
+    """Run one command; its exit code is that of `models.command.run`."""
     args = parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(args.threads)
-    try:
-        {"meld": train_meld, "fusion": train_fusion}[args.command](args)
-    except (ValueError, CheckpointError) as error:
-        log.error("%s", error)
-        return 2
-    return 0
+    stage = {"meld": train_meld, "fusion": train_fusion}[args.command]
+    return command.run(lambda: stage(args), "stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from models import command
 from models.checkpoint import WEIGHTS
 from models.encoders.face import LABELS, SIZE, Config, FaceNet, normalise
 
@@ -323,14 +324,13 @@ def main(argv: list[str] | None = None) -> int:
     if args.epochs < 1 or (args.stop is not None and args.stop < 1):
         console.print("--epochs and --stop must be at least 1", style="red")
         return 2
+    return command.run(lambda: _train(args, console), f"stopped; the best so far is kept in {args.out}")
+
+
+def _train(args: argparse.Namespace, console: Console) -> None:
     config = Config(width=args.width, blocks=tuple(args.blocks))
-    try:
-        report = train(
-            args.data, args.out, config, Plan(seed=args.seed, epochs=args.epochs, stop=args.stop), console
-        )
-    except ValueError as error:
-        console.print(str(error), style="red", soft_wrap=True)
-        return 2
+    plan = Plan(seed=args.seed, epochs=args.epochs, stop=args.stop)
+    report = train(args.data, args.out, config, plan, console)
     if args.json:
         args.json.write_text(json.dumps(report, indent=2) + "\n")
     n = report["n"]
@@ -341,7 +341,6 @@ def main(argv: list[str] | None = None) -> int:
         f"{args.out}",
         soft_wrap=True,
     )
-    return 0
 
 
 if __name__ == "__main__":

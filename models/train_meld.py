@@ -27,6 +27,7 @@ from models.hosts import gru
 from models.losses import masked_cross_entropy
 from models.metrics import scores
 from models.normalise import Prior, fit_prior
+from models.training.store import save_state
 
 log = logging.getLogger(__name__)
 VERSION = "0.1.0"
@@ -256,13 +257,12 @@ class Trainer:
         return torch.cat(logits), torch.cat(labels)
 
     def _keep(self, score: float) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         models = {"net": self.net.state_dict()}
         if not self.variant.frozen:
             models["encoder"] = self.encoder.net.state_dict()
         if score > self.best:
             self.best = score
-            _write(self.folder / "best.pt", models)
+            save_state(self.folder / "best.pt", models)
         state = {
             **models,
             "optimiser": self.optimiser.state_dict(),
@@ -273,7 +273,7 @@ class Trainer:
             "torch": torch.get_rng_state(),
             "random": list(self.random.getstate()),
         }
-        _write(self.folder / "last.pt", state)
+        save_state(self.folder / "last.pt", state)
 
     def _resume(self) -> None:
         path = self.folder / "last.pt"
@@ -331,13 +331,6 @@ def encode(encoder: TextEncoder, group: Sequence[Example], *, grad: bool) -> lis
         back = torch.empty(len(ids), dtype=torch.long)
         back[torch.tensor(order)] = torch.arange(len(ids))
         return list(torch.split(torch.cat(parts)[back], [len(e.texts) for e in group]))
-
-
-def _write(path: Path, value: object) -> None:
-    """Whole or not at all: a kill must not leave half a file."""
-    part = path.with_suffix(".part")
-    torch.save(value, part)
-    part.replace(path)
 
 
 def facts() -> dict[str, Any]:

@@ -19,10 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.logging import RichHandler
-from rich.progress import Progress
 
-from models import data
+from models import command, data
 from models.asr_noise import WordErrors
 from models.batches import Example
 from models.data.check import drop_leaks
@@ -81,7 +79,7 @@ def tuned(corpus: Corpus, folder: Path, seed: int = 0) -> Path:
     if path.exists() and (folder / "fusion.pt").exists():
         return path
     work = trainer(corpus, folder, seed)
-    with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
+    with command.bar() as bar:
         task = bar.add_task(f"text encoder on {corpus.name}", total=work.total)
         for step, _, said in work.run():
             bar.update(task, completed=step)
@@ -93,7 +91,7 @@ def tuned(corpus: Corpus, folder: Path, seed: int = 0) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; exit code 2 for a wrong path."""
+    """Entry point; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(prog="python -m models.tune_text", description=__doc__)
     parser.add_argument("corpus", choices=("iemocap6", "meld"))
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
@@ -101,19 +99,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(args.threads)
-    try:
-        corpus = data.load(args.corpus, args.data)
-        corpus, dropped = drop_leaks(corpus, corpus)
-        if dropped.rows:
-            log.info("%s", dropped)
-        path = tuned(corpus, args.out, args.seed)
-    except ValueError as error:
-        log.error("%s", error)
-        return 2
-    log.info("the encoder is %s", path)
-    return 0
+    return command.run(lambda: _tune(args), "stopped; the same command goes on from here")
+
+
+def _tune(args: argparse.Namespace) -> None:
+    corpus = data.load(args.corpus, args.data)
+    corpus, dropped = drop_leaks(corpus, corpus)
+    if dropped.rows:
+        log.info("%s", dropped)
+    log.info("the encoder is %s", tuned(corpus, args.out, args.seed))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Shape suffixes: N utterances, D features of a modality.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.data.corpus import Conversation, Corpus, DataError
+from models.whole import whole
 
 Floats = NDArray[np.float32]
 
@@ -32,11 +32,8 @@ def shard(folder: Path, split: str, id_: str) -> Path:
 
 def save(path: Path, features: Mapping[str, Floats]) -> None:
     """Write ``features`` ``[N, D]`` by modality to ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
+    with whole(path) as part, part.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(features))
-    part.replace(path)
 
 
 def load(path: Path, count: int) -> dict[str, Floats]:
@@ -73,10 +70,8 @@ def describe(folder: Path, corpus: Corpus, settings: Mapping[str, Any]) -> None:
         "disjoint_by": corpus.disjoint_by,
         "splits": {s: [_plain(c) for c in conversations] for s, conversations in corpus.splits.items()},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{MANIFEST}.{os.getpid()}.part"
-    part.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
-    part.replace(folder / MANIFEST)
+    with whole(folder / MANIFEST) as part:
+        part.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def _plain(c: Conversation) -> dict[str, Any]:

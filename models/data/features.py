@@ -6,7 +6,6 @@ Shape suffixes: N utterances, D features of a modality, A voice measures.
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +19,7 @@ from models.data.corpus import Conversation, Corpus, DataError
 from models.encoders.prosody import USED_MEASURES
 from models.encoders.text import TextEncoder
 from models.normalise import Prior, causal_normalise, fit_prior
+from models.whole import whole
 
 Floats = NDArray[np.float32]
 Tick = Callable[[int, int], None]
@@ -130,11 +130,8 @@ def _cached(
         if kept is not None and kept.shape == (len(lines), encoder.dim):
             return np.asarray(kept, dtype=np.float32)
     rows_ND = encoded(encoder, lines, tick)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # several runs may share the folder
-    with part.open("wb") as file:
+    with whole(path) as part, part.open("wb") as file:
         np.save(file, rows_ND, allow_pickle=False)
-    part.replace(path)
     return rows_ND
 
 

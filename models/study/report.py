@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from models import command
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
 from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
@@ -220,17 +221,20 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
+    """Entry point; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(prog="python -m models.study.report", description=__doc__)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the stored rows")
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where results.md and .json go")
     args = parser.parse_args(argv)
+    return command.run(lambda: _write(args))
+
+
+def _write(args: argparse.Namespace) -> None:
     found = {c: rows.read(results(c, args.results)) for c in CORPORA}
     found |= {t: rows.read(args.results / f"{t}.jsonl") for t in TASKS}
     page, summaries = write(found, entries())
     (args.out / "results.md").write_text(page, encoding="utf-8")
     (args.out / "results.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")
-    return 0
 
 
 if __name__ == "__main__":

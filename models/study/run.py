@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
+from models import command
 from models.study.plan import Entry, entries
 from models.training.config import TrainingError
 from models.training.features import CACHE
@@ -63,7 +62,7 @@ def jobs(rows: Sequence[Entry], data: Path, cache: Path, seeds: int | None = Non
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; exit code 2 for a wrong name or missing data, 1 if a run failed, 130 after Ctrl-C."""
+    """Entry point; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(
         prog="python -m models.study", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -74,23 +73,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="only the first so many of each row")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where encoders and features are kept")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
-    try:
-        todo = jobs(chosen(args.tables, args.stages), args.data, args.cache, args.seeds)
-        for corpus, found in todo.items():
-            _run(corpus, found, args)
-    except KeyboardInterrupt:
-        log.warning("interrupted: finished runs are kept in %s; the same command goes on", RESULTS)
-        return 130
-    except ValueError as error:
-        log.error("%s", error)
-        return 1 if "runs failed" in str(error) else 2
-    return 0
+    return command.run(
+        lambda: _run_all(args), f"stopped; finished runs are kept in {RESULTS}, the same command goes on"
+    )
+
+
+def _run_all(args: argparse.Namespace) -> None:
+    todo = jobs(chosen(args.tables, args.stages), args.data, args.cache, args.seeds)
+    for corpus, found in todo.items():
+        _run(corpus, found, args)
 
 
 def _run(corpus: str, found: list[Job], args: argparse.Namespace) -> None:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, transient=True, disable=not sys.stderr.isatty()) as bar:
+    with command.bar(*columns) as bar:
         task = bar.add_task(corpus, total=len(found))
 
         def watch(job: Job, row: Row) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 from models.training import rows as stored
 
+STOPPED = "stopped; finished rows are kept, the same command goes on with the rest"
+
 
 def key(facts: Mapping[str, Any]) -> str:
     """Sixteen characters that change with any of ``facts``, whatever their order."""
@@ -39,21 +41,12 @@ class Rows:
 
     def append(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Store ``row`` (with its ``key``) at once, floats rounded to four places; returns what is stored."""
-        made: dict[str, Any] = rounded({**row, "commit": stored.commit() or "unknown"})
+        made: dict[str, Any] = stored.rounded({**row, "commit": stored.commit() or "unknown"})
         self.rows.append(made)
         self._keys.add(made["key"])
         if self.path:
             stored.append(self.path, made)
         return made
-
-
-def rounded(value: Any) -> Any:
-    """``value`` with every float in it rounded to four places."""
-    if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(v) for v in value]
-    return round(value, 4) if isinstance(value, float) else value
 
 
 def command(module: str, argv: list[str] | None) -> str:

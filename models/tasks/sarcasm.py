@@ -24,15 +24,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.logging import RichHandler
 from rich.progress import Progress
 from torch import Tensor
 
-from models.checkpoint import CheckpointError
+from models.command import bar, run
 from models.data.corpus import Corpus, DataError
 from models.encoders.text import TextEncoder, pretrained
 from models.metrics import scores
-from models.tasks.rows import Rows, command, key
+from models.tasks.rows import STOPPED, Rows, command, key
 from models.tasks.scenes import Protocol, alone, by_speaker, protocols
 from models.training.config import RunConfig, parse
 from models.training.fit import Fit, predict
@@ -217,21 +216,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 2 where the input is at fault, 130 where it was stopped."""
+    """Run the command; its exit code is that of `models.command.run`."""
     args = parser().parse_args(argv)
     args.argv = argv
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(args.threads)
-    try:
-        with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-            study(args, Rows(args.json), bar)
-    except (ValueError, CheckpointError) as error:
-        log.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        log.warning("stopped; finished rows are kept, the same command goes on with the rest")
-        return 130
-    return 0
+    return run(lambda: _run(args), STOPPED)
+
+
+def _run(args: argparse.Namespace) -> None:
+    with bar() as shown:
+        study(args, Rows(args.json), shown)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.logging import RichHandler
 from rich.progress import Progress
 
+from models.command import bar, run
 from models.tasks import next_item
 from models.tasks.next_item import Dataset, Sequences
 from models.tasks.recommenders import CORES, Candidates, Config, Recommender
-from models.tasks.rows import Rows, command, key
+from models.tasks.rows import STOPPED, Rows, command, key
 
 MODULE = "models.tasks.train_next_item"
 CONFIGS = Path(__file__).parents[2] / "configs" / "tasks"
@@ -248,23 +248,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 2 where the input is at fault, 130 where it was stopped."""
+    """Run the command; its exit code is that of `models.command.run`."""
     args = parser().parse_args(argv)
     args.argv = argv
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(args.threads)
-    try:
-        rows = Rows(args.json)
-        with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-            for name in args.dataset:
-                study(args, name, rows, bar)
-    except ValueError as error:
-        log.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        log.warning("stopped; finished rows are kept, the same command goes on with the rest")
-        return 130
-    return 0
+    return run(lambda: _run(args), STOPPED)
+
+
+def _run(args: argparse.Namespace) -> None:
+    rows = Rows(args.json)
+    with bar() as shown:
+        for name in args.dataset:
+            study(args, name, rows, shown)
 
 
 if __name__ == "__main__":

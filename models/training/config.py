@@ -26,6 +26,10 @@ class TrainingError(ValueError):
     """A configuration, file or package that training cannot use; the message says what to do."""
 
 
+class RunsFailedError(TrainingError):
+    """Some runs of many failed; the others are kept."""
+
+
 class Table(BaseModel):
     """A table of the file: frozen, no unknown keys."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,6 +23,7 @@ from models.data.features import encoded as encode_lines
 from models.encoders.text import TextEncoder, pretrained
 from models.training.config import Data, RunConfig, TrainingError
 from models.training.run import Prepared, data_digest, prepare
+from models.whole import whole
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "runs" / "study"  # encoders by corpus, and features
@@ -149,9 +149,5 @@ def _digest(name: str, lines: Sequence[tuple[str, int]]) -> str:
 
 
 def _write(path: Path, rows_ND: NDArray[np.float32]) -> None:
-    """Whole or not at all; several processes may do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as file:
+    with whole(path) as part, part.open("wb") as file:
         np.save(file, rows_ND)
-    part.replace(path)

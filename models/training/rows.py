@@ -109,6 +109,15 @@ def read(path: Path) -> list[Row]:
     return list(rows.values())
 
 
+def rounded(value: Any) -> Any:
+    """``value`` with every float in it rounded to four places."""
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(v) for v in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
 @cache
 def commit() -> str:
     """The commit of this checkout, with ``+`` where code differs from it; empty outside a checkout."""

@@ -130,7 +130,7 @@ def protocol(config: RunConfig) -> str:
 
 def measure(model: ConversationModel, data: Tensors) -> dict[str, Any]:
     """Scores of dev and test, of test without each modality and with word errors, and its predictions."""
-    out: dict[str, Any] = {"dev": rounded(scores_of(model, data.splits["dev"]))}
+    out: dict[str, Any] = {"dev": rows.rounded(scores_of(model, data.splits["dev"]))}
     test = data.splits.get("test")
     if test is None or not test.labelled:
         return out
@@ -138,21 +138,16 @@ def measure(model: ConversationModel, data: Tensors) -> dict[str, Any]:
     known = label_U >= 0
     guess_U = logits_UC.argmax(1).numpy()
     counts = rows.tally(guess_U, label_U.numpy(), test.length_B.numpy(), data.classes)
-    out["test"] = rounded(scores_and_loss(logits_UC[known], label_U[known]))
+    out["test"] = rows.rounded(scores_and_loss(logits_UC[known], label_U[known]))
     out["classes"] = data.classes
     out["predictions"], out["tally"] = rows.pack(guess_U), rows.pack(counts)
     there = model.config.modalities
     if len(there) > 1:
-        out["without"] = {m: rounded(scores_of(model, test.without(m))) for m in there}
+        out["without"] = {m: rows.rounded(scores_of(model, test.without(m))) for m in there}
     noisy = {name.partition("@")[2]: s for name, s in data.splits.items() if name.startswith("test@")}
     if noisy:
-        out["word_errors"] = {rate: rounded(scores_of(model, s)) for rate, s in noisy.items()}
+        out["word_errors"] = {rate: rows.rounded(scores_of(model, s)) for rate, s in noisy.items()}
     return out
-
-
-def rounded(values: dict[str, float]) -> dict[str, float]:
-    """Four digits behind the point, which is below a tenth of an utterance."""
-    return {k: round(v, 4) for k, v in values.items()}
 
 
 def count(module: torch.nn.Module) -> int:

@@ -23,6 +23,7 @@ from models.training.fit import predict
 from models.training.rows import Row
 from models.training.run import Prepared
 from models.training.tensors import Scale
+from models.whole import whole
 
 KIND = "conversation-model"
 
@@ -60,9 +61,8 @@ def save(path: Path, model: ConversationModel, config: RunConfig, data: Prepared
         "data_licences": {corpus.name: corpus.licence},
         "commercial_use": corpus.commercial_use,
     }
-    part = path.with_suffix(".part")
-    checkpoint.save(part, model.state_dict(), facts)
-    part.replace(path)
+    with whole(path) as part:
+        checkpoint.save(part, model.state_dict(), facts)
 
 
 def load(path: Path) -> Trained:
@@ -90,9 +90,8 @@ def load(path: Path) -> Trained:
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
     """Whole or not at all: a kill must not leave half a state."""
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+    with whole(path) as part:
+        torch.save(state, part)
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from models.training import rows
 from models.training.compare import Comparison, paired
-from models.training.config import RunConfig, TrainingError
+from models.training.config import RunConfig, RunsFailedError, TrainingError
 from models.training.features import CACHE, Say, nobody, open_data
 from models.training.rows import Row
 from models.training.run import Prepared, key, run
@@ -77,7 +77,7 @@ def sweep(
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
-        ValueError: a run failed; the others go on first, and are kept.
+        RunsFailedError: a run failed; the others go on first, and are kept.
     """
     have = {row["key"] for row in rows.read(results)}
     missing = list({j.key: j for j in jobs if j.key not in have}.values())
@@ -93,7 +93,7 @@ def sweep(
         if watch:
             watch(job, outcome)
     if failures:
-        raise TrainingError(f"{len(failures)} of {len(missing)} runs failed: {'; '.join(failures)}")
+        raise RunsFailedError(f"{len(failures)} of {len(missing)} runs failed: {'; '.join(failures)}")
     wanted = {j.key for j in jobs}
     return [row for row in rows.read(results) if row["key"] in wanted]
 

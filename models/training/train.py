@@ -29,6 +29,7 @@ from models.training.engine import Engine, Plain, need, open_fabric
 from models.training.fit import Epoch, Fit
 from models.training.rows import Row
 from models.training.run import Prepared, finish, key
+from models.whole import whole
 
 STATE, MODEL, METRICS, ROW = "last.pt", "model.safetensors", "metrics.csv", "row.json"
 Watch = Callable[[Epoch], None]
@@ -207,6 +208,5 @@ def table(history: Sequence[dict[str, float]]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")

@@ -53,7 +53,7 @@ def test_the_page_names_synthetic_rows_and_the_seed_that_ships(tmp_path: Path) -
     assert "are seed 1, the best on dev" in text
 
 
-def test_missing_results_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_results_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """No file, no page, and the path is in the message."""
     assert main(["--results", str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "page.md")]) == 2
-    assert "none.jsonl" in capsys.readouterr().err
+    assert "none.jsonl" in caplog.text

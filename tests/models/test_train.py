@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from models import train_meld
 from models.batches import Example
 from models.encoders.text import TextEncoder
 from models.normalise import Prior
-from models.train import main, rounded
+from models.train import main
 from models.train_meld import Corpus, Features, Setup, Trainer, Variant, noisy
 from tests.data import ROOT
 from tests.models.encoders.test_text import small_encoder
@@ -122,14 +121,6 @@ def test_help_helps(capsys: pytest.CaptureFixture[str]) -> None:
             main([command, "--help"])
         assert stop.value.code == 0
         assert "--seeds" in capsys.readouterr().out
-
-
-def test_rounded_rows_are_still_json() -> None:
-    """Floats at any depth get four places, the rest stays."""
-    assert (
-        json.dumps(rounded({"a": 1.23456, "b": {"c": 2.00001, "d": "x"}}))
-        == '{"a": 1.2346, "b": {"c": 2.0, "d": "x"}}'
-    )
 
 
 def test_the_noise_of_the_evaluation_is_that_of_the_brief() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.tasks.rows import Rows, command, key, rounded
+from models.tasks.rows import Rows, command, key
 from models.training.config import TrainingError
 
 
@@ -52,14 +52,6 @@ def test_a_line_that_is_no_row_is_named(tmp_path: Path) -> None:
     path.write_text('{"key": "one"}\nnonsense\n{"key": "two"}\n')
     with pytest.raises(TrainingError, match=r"rows\.jsonl:2"):
         Rows(path)
-
-
-def test_floats_are_rounded_wherever_they_stand() -> None:
-    assert rounded({"a": [1.23456, {"b": (2.00001, 3)}], "c": "text", "d": 7}) == {
-        "a": [1.2346, {"b": [2.0, 3]}],
-        "c": "text",
-        "d": 7,
-    }
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models.training.config import TrainingError
-from models.training.rows import append, commit, pack, read, tallies, tally, unpack
+from models.training.rows import append, commit, pack, read, rounded, tallies, tally, unpack
 
 
 def test_predictions_come_back_as_they_were() -> None:
@@ -82,3 +82,11 @@ def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
 
 def test_the_commit_is_that_of_this_checkout() -> None:
     assert commit() == "" or len(commit().rstrip("+")) == 10
+
+
+def test_floats_are_rounded_wherever_they_stand() -> None:
+    assert rounded({"a": [1.23456, {"b": (2.00001, 3)}], "c": "text", "d": 7}) == {
+        "a": [1.2346, {"b": [2.0, 3]}],
+        "c": "text",
+        "d": 7,
+    }

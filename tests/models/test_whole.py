@@ -1,0 +1,41 @@
+"""A file is replaced at once, or stays as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from models.whole import whole
+
+
+def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
+    """In a folder that is made where it is missing."""
+    path = tmp_path / "new" / "file.txt"
+    with whole(path) as part:
+        part.write_text("all of it")
+        assert not path.exists()
+    assert path.read_text() == "all of it"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("stop", [OSError, KeyboardInterrupt])
+def test_a_failure_or_a_stop_leaves_what_was_there(tmp_path: Path, stop: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("before")
+
+    def write() -> None:
+        with whole(path) as part:
+            part.write_text("half")
+            raise stop
+
+    with pytest.raises(stop):
+        write()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_says_which(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"), whole(tmp_path / "file" / "below.txt"):
+        pass
