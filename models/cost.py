@@ -84,12 +84,12 @@ def _flops(fusion: Fusion, modalities: int, dim: int) -> int:
 
 
 def table(*, dim: int = 512, modalities: int = 3, window: int = 16) -> list[Cost]:
-    """Every fusion that there is, and LMAM at each of `RANKS` that ``dim`` allows; by weights.
+    """Every fusion that there is, `RANKED` at each of `RANKS` that ``dim`` allows; by weights.
 
     Raises:
         ValueError: sizes that a fusion cannot have.
     """
     sizes = {"dim": dim, "modalities": modalities, "window": window}
-    rows = [measure(name, **sizes) for name in fusions.FUSIONS]
+    rows = [measure(name, **sizes) for name in fusions.FUSIONS if name not in RANKED]
     rows += [measure(name, **sizes, rank=rank) for name in RANKED for rank in RANKS if rank <= dim]
     return sorted(rows, key=lambda cost: (cost.weights, cost.parameters, cost.name))

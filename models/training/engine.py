@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models.extras import install
 from models.training.config import TrainingError
-
-INSTALL = "pip install 'lmam-streamer[train]'"
 
 
 class Engine(Protocol):
@@ -83,7 +82,9 @@ def need(*packages: str) -> None:
     """
     missing = [p for p in packages if importlib.util.find_spec(p) is None]
     if missing:
-        raise TrainingError(f"training needs {', '.join(missing)}, not installed here; run: {INSTALL}")
+        raise TrainingError(
+            f"training needs {', '.join(missing)}, not installed here; run: {install('train')}"
+        )
 
 
 def open_fabric(*, accelerator: str = "auto", devices: int = 1, precision: str = "32-true") -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +26,8 @@ def params(dim: int, modalities: int, window: int, json_file: Path | None) -> No
         costs = table(dim=dim, modalities=modalities, window=window)
     except ValueError as error:
         raise ConfigError(f"{error}; set --dim, --modalities or --window") from error
-    Console().print(render(costs, dim, modalities, window))
+    console = Console()
+    console.print(fitting(console, costs, dim, modalities, window))
     write_json(
         json_file,
         {
@@ -38,20 +40,37 @@ def params(dim: int, modalities: int, window: int, json_file: Path | None) -> No
     )
 
 
-def render(costs: list[Cost], dim: int, modalities: int, window: int) -> Table:
-    """A table, a fusion a row."""
+def fitting(console: Console, costs: list[Cost], dim: int, modalities: int, window: int) -> Table:
+    """The table with as many columns as ``console`` has room for: no name and no number is broken."""
+    for left_out in ((), ("weights",), ("weights", "state, B")):
+        shown = render(costs, dim, modalities, window, left_out)
+        if shown.__rich_measure__(console, console.options).maximum <= console.width:
+            break
+    return shown
+
+
+def render(costs: list[Cost], dim: int, modalities: int, window: int, left_out: Sequence[str] = ()) -> Table:
+    """A table, a fusion a row; ``left_out`` are titles of columns."""
     shown = Table(
+        box=None,
+        pad_edge=False,
         title=f"Fusions of {modalities} modalities of width {dim}, {window} utterances remembered",
         caption=f"share: weights over the {self_attention_weights(dim):,} of self-attention's W_Q, W_K, W_V;"
         " FLOPs: one utterance, two for each multiplication in a matrix product; state: one conversation",
     )
-    shown.add_column("fusion", overflow="fold")
-    for name in ("parameters", "weights", "share", "FLOPs", "state, bytes"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    columns: dict[str, Callable[[Cost], str]] = {
+        "parameters": lambda cost: f"{cost.parameters:,}",
+        "weights": lambda cost: f"{cost.weights:,}",
+        "share": lambda cost: _fraction(cost.share(dim)),
+        "FLOPs": lambda cost: f"{cost.flops:,}",
+        "state, B": lambda cost: f"{cost.state_bytes:,}",
+    }
+    kept = {title: cell for title, cell in columns.items() if title not in left_out}
+    shown.add_column("fusion", no_wrap=True)
+    for title in kept:
+        shown.add_column(title, justify="right", no_wrap=True)
     for cost in costs:
-        numbers = (cost.parameters, cost.weights), (cost.flops, cost.state_bytes)
-        left, right = ([f"{n:,}" for n in pair] for pair in numbers)
-        shown.add_row(cost.name, *left, _fraction(cost.share(dim)), *right)
+        shown.add_row(cost.name, *(cell(cost) for cell in kept.values()))
     return shown
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models import fusions
-from models.cost import RANKS, measure, self_attention_weights, table
+from models.cost import RANKED, RANKS, measure, self_attention_weights, table
 from models.fusions import FUSIONS
 from models.span import Span
 
@@ -79,9 +79,17 @@ def test_the_cost_of_a_step_grows_with_the_window_alone() -> None:
 
 def test_the_table_has_every_fusion_and_every_rank_that_fits() -> None:
     names = [cost.name for cost in table(dim=32)]
-    assert set(FUSIONS) <= set(names)
-    assert len(names) == len(set(names))
+    assert {name.partition(", ")[0] for name in names} == set(FUSIONS)
     assert [r for r in RANKS if f"lmam, rank {r}" in names] == [8, 16, 32]
+
+
+def test_nothing_stands_in_the_table_twice() -> None:
+    """Neither by name, nor a default beside the rank that it has."""
+    rows = table(dim=64)
+    assert len({cost.name for cost in rows}) == len(rows)
+    for name in RANKED:
+        own = [(c.parameters, c.state_bytes) for c in rows if c.name.partition(", ")[0] == name]
+        assert len(own) == len(set(own)) == len(RANKS)
 
 
 def test_sizes_that_cannot_be_are_named() -> None:

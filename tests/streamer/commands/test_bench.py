@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from models.cost import table
 from models.fusions import FUSIONS
 from streamer.cli import app
 from streamer.commands import bench
@@ -20,13 +23,31 @@ def test_every_fusion_stands_in_the_table_and_in_the_file(tmp_path: Path) -> Non
     done = CliRunner().invoke(app, ["bench", "params", *sizes, "--json", str(file)], env={"COLUMNS": "120"})
     assert done.exit_code == 0, done.output
     assert all(name in done.output for name in FUSIONS)
+    assert done.output.count("rank 16") == 2  # once of each form that has a rank
     assert "2 modalities of width 64, 4 utterances" in done.output
     stored = json.loads(file.read_text())
     rows = {row["name"]: row for row in stored["fusions"]}
     assert stored["self_attention_weights"] == 3 * 64**2
-    assert rows["lmam-low-rank"]["parameters"] == 2 * 64 * 16
+    assert rows["lmam-low-rank, rank 16"]["parameters"] == 2 * 64 * 16
     assert rows["lmam-published"]["share"] == pytest.approx(1 / 3)
     assert "1/3" in done.output
+
+
+@pytest.mark.parametrize(("dim", "width"), [(512, 80), (1024, 80), (512, 60), (64, 120)])
+def test_no_name_and_no_number_is_broken(dim: int, width: int) -> None:
+    """A narrow terminal has fewer columns, each of them whole."""
+    costs = table(dim=dim)
+    console = Console(width=width, file=io.StringIO())
+    console.print(bench.fitting(console, costs, dim, 3, 16))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for cost in costs:
+        (line,) = (part for part in lines if part.startswith(f"{cost.name} "))
+        assert f" {cost.parameters:,} " in line
+        assert f" {cost.flops:,}" in line
+    (titles,) = (part for part in lines if part.startswith("fusion "))
+    assert ("weights" in titles) == (width >= 80)
 
 
 def test_sizes_that_cannot_be_are_an_error_of_usage() -> None:
