@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,8 +14,6 @@ from models.state import State
 from tests.models.fusions.rows import gradients, make_rows, stepped
 
 NAMES = ["mean", "lmam-published", "lmam-published-temperature", "lmam-low-rank", "lmam", "lmam-all-memories"]
-BLOCKS = re.compile(r"```python\n(.*?)```", re.DOTALL)
-PAGE = Path(__file__).parents[3] / "docs" / "lmam.md"
 
 
 def make(name: str, span: Span = FULL, dim: int = 16, **options: object) -> fusions.Fusion:
@@ -230,13 +225,3 @@ def test_drop_in_says_which_mask_or_container_does_not_fit() -> None:
         fusion({"words": x["words"], "voice": x["voice"], "taste": x["face"]})
     with pytest.raises(ValueError, match="expected one modality or more"):
         LMAMFusion({})
-
-
-def test_the_page_runs() -> None:
-    """Every Python block of docs/lmam.md, one after the other as a reader would."""
-    blocks = BLOCKS.findall(PAGE.read_text(encoding="utf-8"))
-    assert len(blocks) >= 2
-    torch.manual_seed(0)
-    page: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), page)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +126,3 @@ def test_the_manual_lists_every_key() -> None:
     listed = set(re.findall(r"`([a-z_.]+)`", "".join(line.split("|")[1] for line in table.splitlines()[2:])))
     known = {k for k in _keys(RunConfig, "") if k not in ("data", "model", "train")}
     assert listed == known
-
-
-def test_the_manual_s_example_can_be_read() -> None:
-    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    config = parse(tomllib.loads(page.partition("```toml\n")[2].partition("```")[0]), "manual")
-    assert config.model.fusion_options == {"rank": 32}
