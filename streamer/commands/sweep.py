@@ -37,7 +37,7 @@ def run(
     """Run what is missing, then print one table for each corpus.
 
     Raises:
-        ConfigError: a wrong option, configuration or data; or runs failed, after the others were kept.
+        ConfigError: a wrong option, configuration or data. StreamerError: runs failed; the others are kept.
     """
     from models.training.sweep import lines, plan
     from models.training.sweep import sweep as run_all

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rich
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -17,9 +18,9 @@ from rich.table import Table
 
 from models.checkpoint import CheckpointError, read_meta
 from models.data.corpus import DataError
-from models.training.config import RunConfig, TrainingError, read, read_table
+from models.training.config import RunConfig, RunsFailedError, TrainingError, read, read_table
 
-from ..errors import ConfigError
+from ..errors import ConfigError, StreamerError
 from .common import write_json
 
 if TYPE_CHECKING:
@@ -34,19 +35,36 @@ ADVICE = "--data names the folder that holds a folder for each corpus (or set LM
 
 @contextlib.contextmanager
 def worded(console: Console, config: Path | None = None) -> Iterator[None]:
-    """Errors of input become `ConfigError`; warnings of the library go above progress bars.
+    """Errors of input become `ConfigError`; what the library says goes above progress bars.
 
     Where an error names a key, ``config`` is the file that holds it.
+
+    Raises:
+        ConfigError: the input is at fault. StreamerError: some of many runs failed.
     """
-    handler = RichHandler(console=console, show_path=False, show_time=False)
-    logging.getLogger("models").addHandler(handler)
+    with logged(console):
+        try:
+            yield
+        except RunsFailedError as error:
+            raise StreamerError(str(error)) from error
+        except (TrainingError, DataError, CheckpointError) as error:
+            keyed = config is not None and str(error).startswith(("[model]", "data.", "train."))
+            raise ConfigError(f"{config}: {error}" if keyed else str(error)) from error
+
+
+@contextlib.contextmanager
+def logged(console: Console) -> Iterator[None]:
+    """What `models` logs, from INFO on, is said on ``console`` and nowhere else."""
+    log, handler = logging.getLogger("models"), RichHandler(console=console, show_path=False, show_time=False)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
     try:
         yield
-    except (TrainingError, DataError) as error:
-        keyed = config is not None and str(error).startswith(("[model]", "data.", "train."))
-        raise ConfigError(f"{config}: {error}" if keyed else str(error)) from error
     finally:
-        logging.getLogger("models").removeHandler(handler)
+        log.removeHandler(handler)
+        log.level, log.propagate = before
 
 
 def folder_of(data: Path | None, corpus: str = "") -> Path:
@@ -82,9 +100,11 @@ def train(
     """
     console, command = Console(stderr=True), command_line()
     with worded(console, path):
-        if read_table(path).get("recipe") == "shipped":
-            shipped(path, folder_of(data), out, seed or 0)
-            return
+        recipe = read_table(path).get("recipe")
+    if recipe == "shipped":
+        shipped(path, folder_of(data), out, seed or 0)
+        return
+    with worded(console, path):
         config = read(path)
         seed = config.seed if seed is None else seed
         need_extra("lightning_fabric", "tensorboard")
@@ -131,10 +151,11 @@ def shipped(path: Path, data: Path, out: Path | None, seed: int) -> None:
 
     common = ["--data", str(data), "--seeds", str(seed), "--config", str(path)]
     common += ["--out", str(out)] if out else []
-    for stage in ("meld", "fusion"):
-        code = main([stage, *common])
-        if code:
-            raise SystemExit(code)
+    with logged(rich.get_console()):  # where its progress bars are
+        for stage in ("meld", "fusion"):
+            code = main([stage, *common])
+            if code:
+                raise SystemExit(code)
 
 
 def evaluate(
@@ -150,19 +171,19 @@ def evaluate(
     """Measure a checkpoint; with ``out``, draw it.
 
     Raises:
-        ConfigError: a wrong option or data. CheckpointError: the file cannot be used.
+        ConfigError: a wrong option or data, or a file that cannot be used.
     """
     from models.training import evaluate as work
     from models.training import store
 
     console = Console(stderr=True)
-    kind = read_meta(path).get("kind")
-    if kind != store.KIND:
-        raise CheckpointError(
-            f"{path}: holds {kind!r}, not a model of 'lmam train'; the weights that ship are measured by"
-            " 'python -m models.evaluate'"
-        )
     with worded(console):
+        kind = read_meta(path).get("kind")
+        if kind != store.KIND:
+            raise CheckpointError(
+                f"{path}: holds {kind!r}, not a model of 'lmam train'; the weights that ship are measured by"
+                " 'python -m models.evaluate'"
+            )
         if not 0 <= word_errors <= 1:
             raise ConfigError(f"--word-errors {word_errors}: a share from 0 to 1")
         if out:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import typer.testing
+from rich.console import Console
 
 import models.train
 from models import data
 from models.checkpoint import CheckpointError
+from models.data.corpus import DataError
 from models.training import features
-from models.training.config import TrainingError
+from models.training.config import RunsFailedError, TrainingError
 from streamer.cli import app
 from streamer.commands import training
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, StreamerError
 from tests.models.training.corpora import corpus, write_toml
 
 ROOT = Path(__file__).parents[3]
@@ -151,9 +155,9 @@ def test_the_shipped_recipe_runs_its_two_stages(tmp_path: Path, monkeypatch: pyt
 
 
 def test_weights_of_another_kind_are_led_to_their_own_command(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"not a model of 'lmam train'.*models\.evaluate"):
+    with pytest.raises(ConfigError, match=r"not a model of 'lmam train'.*models\.evaluate"):
         lmam("evaluate", ROOT / "models" / "weights" / "fusion.safetensors", "--data", tmp_path)
-    with pytest.raises(CheckpointError, match="no such weight file"):
+    with pytest.raises(ConfigError, match="no such weight file"):
         lmam("evaluate", tmp_path / "none.safetensors", "--data", tmp_path)
 
 
@@ -164,8 +168,35 @@ def test_what_is_left_out_of_training_is_said(
     assert "7 labels dropped" in lmam("train", config, "--data", tmp_path)
 
 
-def test_errors_of_the_library_become_errors_of_usage() -> None:
-    from rich.console import Console
+@pytest.mark.parametrize(
+    ("error", "becomes"),
+    [
+        (TrainingError, ConfigError),
+        (DataError, ConfigError),
+        (CheckpointError, ConfigError),
+        (RunsFailedError, StreamerError),
+    ],
+)
+def test_errors_of_the_library_become_those_of_the_program(
+    error: type[Exception], becomes: type[Exception]
+) -> None:
+    """Exit code 2 where the input is at fault, 1 where runs failed."""
+    with pytest.raises(StreamerError, match="like this") as raised, training.worded(Console(stderr=True)):
+        raise error("like this")
+    assert type(raised.value) is becomes
 
-    with pytest.raises(ConfigError, match="like this"), training.worded(Console(stderr=True)):
-        raise TrainingError("like this")
+
+def test_what_the_library_says_is_said_once_and_from_info_on() -> None:
+    """Also where the program itself logs: its handler does not repeat it."""
+    out, program, log = io.StringIO(), io.StringIO(), logging.getLogger("models.tune_text")
+    handler = logging.StreamHandler(program)
+    logging.getLogger().addHandler(handler)
+    try:
+        with training.logged(Console(file=out, width=200)):
+            log.info("dev 61.0")
+            log.debug("nobody asked")
+        log.error("after it")
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert " ".join(out.getvalue().split()) == "INFO dev 61.0"
+    assert program.getvalue() == "after it\n"
