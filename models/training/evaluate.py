@@ -90,6 +90,11 @@ def read_data(
     if word_errors:
         if split != "test":
             raise TrainingError(f"word errors are made in test, not in {split}")
+        if "text" not in config.data.modalities or config.data.text == "packaged":
+            raise TrainingError(
+                "word errors need a model that reads words: this one was trained without them, or on text"
+                " features that came with the corpus"
+            )
         config = config.replace(**{"data.word_errors": (word_errors,)})
     data: Prepared = open_data(config, folder, cache, say)
     if not word_errors and data.digest != trained.meta["data_digest"]:

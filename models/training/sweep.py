@@ -15,6 +15,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from multiprocessing import forkserver as server
+from multiprocessing import resource_tracker
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from models.training import rows
@@ -105,9 +108,7 @@ def _run_all(
         for job in jobs:
             yield job, _outcome(partial(_run, job, folder, cache))
         return
-    context = multiprocessing.get_context("forkserver")  # imports once; torch's threads survive no fork
-    context.set_forkserver_preload([__name__, "torch._dynamo"])  # the latter is what any optimiser imports
-    pool = ProcessPoolExecutor(processes, context, _start)
+    pool = ProcessPoolExecutor(processes, forkserver(), _start)
     try:
         waiting: dict[Future[Row], Job] = {pool.submit(_run, job, folder, cache): job for job in jobs}
         while waiting:
@@ -126,6 +127,22 @@ def _run_all(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def forkserver() -> ForkServerContext:
+    """What starts processes: it imports once; torch's threads survive no fork.
+
+    It and they never hear of Ctrl-C, which is this process's to answer, not even while they import.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "torch._dynamo"])  # the latter is what any optimiser imports
+    resource_tracker.ensure_running()  # started later, it would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        server.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
 def _outcome(run: Callable[[], Row]) -> Row | Exception:
     try:
         return run()
@@ -134,10 +151,9 @@ def _outcome(run: Callable[[], Row]) -> Row | Exception:
 
 
 def _start() -> None:
-    """In each process: one thread, and Ctrl-C is the parent's to answer."""
+    """In each process: one thread."""
     import torch
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

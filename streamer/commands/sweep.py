@@ -65,7 +65,11 @@ def run(
             def begin(missing: int) -> None:
                 bar.update(task, total=missing, visible=bool(missing))
 
-            found = run_all(planned, folder, results, processes=jobs, watch=watch, begin=begin)
+            try:
+                found = run_all(planned, folder, results, processes=jobs, watch=watch, begin=begin)
+            except KeyboardInterrupt:
+                bar.console.print(f"stopped; finished runs are kept in {results}, the same command goes on")
+                raise
     for corpus in dict.fromkeys(job.config.data.corpus for job in planned):
         part = [job for job in planned if job.config.data.corpus == corpus]
         base = baseline if baseline in {job.name for job in part} else None

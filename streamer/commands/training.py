@@ -108,12 +108,12 @@ def train(
         config = read(path)
         seed = config.seed if seed is None else seed
         need_extra("lightning_fabric", "tensorboard")
-        from models.training.train import MODEL, launch, refuse
+        from models.training.train import MODEL, STATE, launch, refuse
 
         out = out or RUNS / f"{path.stem}-seed{seed}"
         refuse(out, resume)
         prepared = _open(config, folder_of(data, config.data.corpus), console)
-        with progress(console) as bar:
+        with resumable(console, out / STATE), progress(console) as bar:
             task = bar.add_task(path.stem, total=config.train.epochs)
             row = launch(
                 config,
@@ -139,6 +139,17 @@ def train(
         soft_wrap=True,
     )
     write_json(json_file, row)
+
+
+@contextlib.contextmanager
+def resumable(console: Console, state: Path) -> Iterator[None]:
+    """Where it is stopped, say how to go on if there is a ``state`` to go on from."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if state.exists():
+            console.print("stopped; the same command with --resume goes on after the last whole epoch")
+        raise
 
 
 def shipped(path: Path, data: Path, out: Path | None, seed: int) -> None:

@@ -103,6 +103,8 @@ def test_data_that_does_not_fit_the_model_is_refused(
         read_data(less, folder, split="test")
     with pytest.raises(TrainingError, match="word errors are made in test"):
         read_data(trained, folder, split="dev", word_errors=0.1)
+    with pytest.raises(TrainingError, match="word errors need a model that reads words"):
+        read_data(trained, folder, split="test", word_errors=0.1)
 
 
 def test_other_data_than_that_of_training_is_said(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from models.training import rows
 from models.training import sweep as module
 from models.training.config import RunConfig, TrainingError
 from models.training.rows import Row
-from models.training.sweep import Job, Line, lines, plan, sweep
+from models.training.sweep import Job, Line, forkserver, lines, plan, sweep
 from tests.data import shared_data
 from tests.models.training.corpora import config, corpus
 
@@ -137,6 +139,15 @@ def test_a_process_that_dies_ends_the_sweep_with_words_and_costs_no_finished_row
     with pytest.raises(TrainingError, match="a process of the sweep died"):
         sweep(planned, folder, tmp_path / "x.jsonl", processes=2, watch=kill)
     assert 1 <= len(rows.read(tmp_path / "x.jsonl")) < 8
+
+
+@pytest.mark.timeout(120)
+def test_no_process_of_a_sweep_hears_of_ctrl_c() -> None:
+    """From its first moment on: the mask is that of the server which made it. Here it is as it was."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with ProcessPoolExecutor(1, forkserver()) as pool:
+        assert signal.SIGINT in pool.submit(signal.pthread_sigmask, signal.SIG_BLOCK, ()).result()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def row(job: Job, dev: float, right: int) -> Row:

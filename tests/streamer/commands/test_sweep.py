@@ -13,6 +13,7 @@ from models.training import sweep as work
 from models.training.config import RunConfig
 from models.training.rows import pack
 from models.training.sweep import Job, lines
+from streamer.commands.sweep import run as sweep
 from streamer.commands.sweep import split_arguments, table
 from streamer.errors import ConfigError
 from tests.models.training.corpora import corpus, write_toml
@@ -59,6 +60,30 @@ def test_a_sweep_keeps_rows_and_prints_one_table(configs: tuple[Path, Path], tmp
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
     line = next(part for part in again.splitlines() if "│ add" in part)
     assert "baseline" in line
+
+
+def test_a_stopped_sweep_says_where_finished_runs_are(
+    configs: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Ctrl-C in the second run: the first is kept."""
+    begun: list[Job] = []
+    run = work._run
+
+    def stop(job: Job, *arguments: Path) -> dict[str, object]:
+        begun.append(job)
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        return run(job, *arguments)
+
+    monkeypatch.setattr(work, "_run", stop)
+    kept = tmp_path / "rows.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        sweep([str(c) for c in configs], tmp_path, seeds=["0"], jobs=1, results=kept, baseline=None)
+    assert "kept in" in capsys.readouterr().err
+    assert len(kept.read_text().splitlines()) == 1
 
 
 def test_a_baseline_that_is_not_swept_is_named(configs: tuple[Path, Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.testing
@@ -133,6 +134,33 @@ def test_a_wrong_configuration_is_named(config: Path, tmp_path: Path, text: str,
     config.write_text(text)
     with pytest.raises(ConfigError, match=said):
         lmam("train", config, "--data", tmp_path)
+
+
+@pytest.mark.timeout(120)
+def test_a_stopped_run_says_how_to_go_on(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C after the first epoch; with ``--resume`` the second follows."""
+    watcher = training._watcher
+
+    def stopping(*arguments: Any) -> Callable[[Any], None]:
+        watch = watcher(*arguments)
+
+        def stop(epoch: Any) -> None:
+            watch(epoch)
+            raise KeyboardInterrupt
+
+        return stop
+
+    options: dict[str, Any] = {"seed": None, "accelerator": "cpu", "devices": 1, "json_file": None}
+    monkeypatch.setattr(training, "_watcher", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        training.train(config, tmp_path, out=tmp_path / "x", resume=False, **options)
+    monkeypatch.setattr(training, "_watcher", watcher)
+    assert "the same command with --resume goes on" in " ".join(capsys.readouterr().err.split())
+    said = lmam("train", config, "--data", tmp_path, "--out", tmp_path / "x", "--resume")
+    assert "epoch 1:" not in said
+    assert "epoch 2:" in said
 
 
 def test_the_shipped_recipe_runs_its_two_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
