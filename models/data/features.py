@@ -10,9 +10,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from models.asr_noise import WordErrors
 from models.data.corpus import Conversation, Corpus, DataError
@@ -135,7 +137,17 @@ def _cached(
     return rows_ND
 
 
-def encoded(encoder: TextEncoder, lines: Sequence[tuple[str, int]], tick: Tick | None = None) -> Floats:
+class Encoder(Protocol):
+    """What makes features of words: a `TextEncoder`, or a big one of `models.encoders.hub`."""
+
+    @property
+    def net(self) -> nn.Module: ...
+    @property
+    def dim(self) -> int: ...
+    def encode(self, texts: Sequence[str], speakers: Sequence[int]) -> Tensor: ...
+
+
+def encoded(encoder: Encoder, lines: Sequence[tuple[str, int]], tick: Tick | None = None) -> Floats:
     """Features ``[N, D]`` of texts and their speakers' order of appearance; NaN for a text without words.
 
     Texts go through by length, so that little is padded, without dropout and without gradient.

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models.encoders.hub import spec
 from models.span import FULL, Span
 
 Modality = Literal["text", "audio", "visual"]
@@ -41,8 +42,9 @@ class Data(Table):
 
     ``text`` is ``packaged`` (features that came with the corpus), ``frozen`` (MiniLM as published),
     ``frozen-layers`` (the same, its last four layers side by side), ``tuned`` (MiniLM fine-tuned on the
-    corpus's train split) or the path of an encoder file. Word errors are shares (0..1) of the words: of train
-    and dev, and the rates at which test is measured besides gold.
+    corpus's train split), the path of an encoder file, or the name of a big encoder
+    (`models.encoders.hub.spec`). Word errors are shares (0..1) of the words: of train and dev, and the rates
+    at which test is measured besides gold.
     """
 
     corpus: str
@@ -62,6 +64,8 @@ class Data(Table):
             raise ValueError(f"word_errors {list(self.word_errors)}: shares above 0, at most 1")
         if (self.train_word_errors or self.word_errors) and self.text == "packaged":
             raise ValueError('word errors need text = "frozen", "tuned" or an encoder file, not "packaged"')
+        if spec.is_named(self.text):
+            spec.parse(self.text, "text")
         return self
 
 

@@ -1,5 +1,7 @@
 """A corpus with its words as numbers: encoded once, kept on disk, found again by any run.
 
+What is kept goes by a digest of encoder and words; an interrupted run goes on where it was.
+
 Shape suffixes: N utterances, D features.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,10 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import data
+from models.checkpoint import CheckpointError
 from models.data.check import drop_leaks
 from models.data.corpus import Corpus
-from models.data.features import Noise, misheard
+from models.data.features import Encoder, Noise, misheard
 from models.data.features import encoded as encode_lines
+from models.encoders.hub import spec
 from models.encoders.text import TextEncoder, pretrained
 from models.training.config import Data, RunConfig, TrainingError
 from models.training.run import Prepared, data_digest, prepare
@@ -29,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "runs" / "study"  # encoders by corpus, and features
 LAYERS = 4  # of "frozen-layers"; as many as COSMIC (Ghosal et al. 2020) reads of RoBERTa
 SHIPPED = ("meld",)  # corpora on which the encoder that ships was tuned
+PART = 1024  # utterances after which a part is kept, so that an interrupted run goes on
 Say = Callable[[str, int, int], None]
 log = logging.getLogger(__name__)
 
@@ -64,12 +70,22 @@ def clean(corpus: Corpus, d: Data) -> tuple[Corpus, tuple[str, ...]]:
     return corpus, (str(dropped),) if dropped.rows else ()
 
 
-def encoder(d: Data, corpus: Corpus, cache: Path) -> tuple[str, Callable[[], TextEncoder]]:
+def encoder(d: Data, corpus: Corpus, cache: Path) -> tuple[str, Callable[[], Encoder]]:
     """What identifies the encoder that ``d.text`` names, and how to open it; a tuned one is made if need be.
 
     Raises:
-        TrainingError: no such encoder file.
+        TrainingError: no such encoder.
     """
+    if spec.is_named(d.text):
+        from models.encoders.hub import files
+        from models.encoders.hub.text import HubText
+
+        big = spec.parse(d.text, "text")
+        try:
+            folder = files.find(big)
+        except CheckpointError as error:
+            raise TrainingError(f"data.text: {error}") from error
+        return files.digest(big, folder), lambda: HubText(big, folder)
     if d.text == "frozen":
         return "minilm", pretrained
     if d.text == "frozen-layers":
@@ -119,7 +135,7 @@ def noisy(corpus: Corpus, d: Data) -> Corpus:
 
 
 def encoded(
-    corpus: Corpus, name: str, open_encoder: Callable[[], TextEncoder], cache: Path, say: Say = nobody
+    corpus: Corpus, name: str, open_encoder: Callable[[], Encoder], cache: Path, say: Say = nobody
 ) -> Corpus:
     """``corpus`` with ``features["text"]`` of its texts; an utterance without words has none.
 
@@ -136,12 +152,35 @@ def encoded(
             rows_ND = np.load(path, allow_pickle=False)
         else:
             opened = opened or open_encoder()
-            rows_ND = encode_lines(opened, lines, partial(say, f"{corpus.name} {split}"))
+            unfinished = path.with_suffix(".parts")
+            rows_ND = _by_parts(opened, lines, unfinished, partial(say, f"{corpus.name} {split}"))
             _write(path, rows_ND)
+            shutil.rmtree(unfinished, ignore_errors=True)
         ends = np.cumsum([len(c) for c in group])[:-1]
         parts = np.split(rows_ND, ends)
         splits[split] = tuple(c.with_features(text=p) for c, p in zip(group, parts, strict=True))
     return replace(corpus, splits=splits)
+
+
+def _by_parts(
+    encoder: Encoder, lines: Sequence[tuple[str, int]], folder: Path, tick: Callable[[int, int], None]
+) -> NDArray[np.float32]:
+    """Features ``[N, D]`` of ``lines``, with what a former run left in ``folder`` not made again."""
+    parts = [np.zeros((0, encoder.dim), dtype=np.float32)]
+    for start in range(0, len(lines), PART):
+        path, part = folder / f"{start}.npy", lines[start : start + PART]
+        try:
+            rows_ND = np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            rows_ND = encode_lines(encoder, part, partial(_ahead, tick, start, len(lines)))
+            _write(path, rows_ND)
+        parts.append(rows_ND)
+        tick(start + len(part), len(lines))
+    return np.concatenate(parts)
+
+
+def _ahead(tick: Callable[[int, int], None], start: int, total: int, done: int, _: int) -> None:
+    tick(start + done, total)
 
 
 def _digest(name: str, lines: Sequence[tuple[str, int]]) -> str:

@@ -17,6 +17,7 @@ from models import checkpoint
 from models.calibration import fit_temperature
 from models.checkpoint import CheckpointError
 from models.conversation import Config, ConversationModel
+from models.encoders.hub import spec
 from models.span import Span
 from models.training.config import RunConfig, TrainingError, parse
 from models.training.fit import predict
@@ -45,7 +46,7 @@ def save(path: Path, model: ConversationModel, config: RunConfig, data: Prepared
     c, corpus, dev = model.config, data.corpus, data.tensors.splits["dev"]
     label_U = dev.label_U[:-1]
     logits_UC = predict(model, dev)
-    facts = {
+    facts: dict[str, Any] = {
         "kind": KIND,
         "name": f"{corpus.name}-{c.host}-{c.fusion}",
         "config": {**asdict(c), "sizes": dict(c.sizes)},
@@ -61,6 +62,9 @@ def save(path: Path, model: ConversationModel, config: RunConfig, data: Prepared
         "data_licences": {corpus.name: corpus.licence},
         "commercial_use": corpus.commercial_use,
     }
+    if spec.is_named(config.data.text):
+        facts["data_licences"][config.data.text] = "that of its publisher"
+        facts["commercial_use"] = "no" if corpus.commercial_use == "no" else "unclear"
     with whole(path) as part:
         checkpoint.save(part, model.state_dict(), facts)
 

@@ -61,6 +61,7 @@ def test_a_key_like_no_other_is_answered_with_those_of_its_table() -> None:
         ({"data": {"corpus": "x", "modalities": []}}, "data", "one or more of text, audio, visual"),
         ({"data": {"corpus": "x", "text": "frozen", "word_errors": [0.0]}}, "word_errors", "above 0"),
         ({"data": {"corpus": "x", "train_word_errors": 0.1}}, "data", 'not "packaged"'),
+        ({"data": {"corpus": "x", "text": "hf:a?pool=max"}}, "data", "pool=max; expected mean or cls"),
         ({"data": {"corpus": "x"}, "train": {"lr": 0}}, "train.lr", "greater than 0"),
         ({"data": {"corpus": "x"}, "train": {"modality_dropout": {"text": 1.0}}}, "train", "below 1"),
         ({"data": {"corpus": "x"}, "train": {"loss": "focal", "smoothing": 0.1}}, "train", "no smoothing"),

@@ -12,10 +12,14 @@ import pytest
 
 from models import data
 from models.data.corpus import Corpus, DataError
+from models.encoders.hub.spec import parse
+from models.encoders.hub.text import HubText
 from models.encoders.text import TextEncoder
 from models.training import features
 from models.training.config import Data, TrainingError
 from models.training.features import clean, encoded, encoder, noisy, open_data
+from models.training.run import run
+from tests.models.encoders.hub import checkpoints
 from tests.models.encoders.test_text import small_encoder
 from tests.models.training.corpora import config, corpus
 
@@ -160,6 +164,59 @@ def test_an_encoder_file_can_be_named_and_a_missing_one_is(tmp_path: Path) -> No
     assert len(name) == 16
     with pytest.raises(TrainingError, match=r'data\.text = "nowhere"'):
         encoder(Data(corpus="toy", text="nowhere"), corpus(), tmp_path)
+
+
+def test_a_big_encoder_is_named_by_its_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its width is read off; other files or another pooling are other data; and a model learns of it."""
+    monkeypatch.setitem(data.CORPORA, "toy", lambda folder: corpus())
+    folder = checkpoints.text(tmp_path / "roberta")
+    asked = config(**{"data.text": f"hf:{folder}?device=cpu"})
+    prepared = open_data(asked, tmp_path, tmp_path)
+    assert prepared.tensors.sizes == {"text": 32, "audio": 4, "visual": 5}
+    c = prepared.corpus.splits["test"][1]
+    want = HubText(parse(asked.data.text, "text")).encode(c.texts, c.order_of_appearance()).numpy()
+    np.testing.assert_allclose(c.features["text"], want, atol=1e-5)
+    other = checkpoints.text(tmp_path / "other", seed=1)
+    digests = {prepared.digest}
+    for text in (f"hf:{folder}?pool=cls", f"hf:{other}"):
+        digests.add(open_data(config(**{"data.text": text}), tmp_path, tmp_path).digest)
+    assert len(digests) == 3
+    row = run(config(**{"data.text": f"hf:{folder}", "data.modalities": ["text"]}), prepared, 0)
+    assert row["test"]["weighted_f1"] > 50, "three kinds of words, three labels"
+
+
+def test_a_big_encoder_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"data\.text: hf:.*nowhere is no directory; expected one with"):
+        encoder(Data(corpus="toy", text=f"hf:{tmp_path}/nowhere"), corpus(), tmp_path)
+
+
+def test_an_interrupted_encoding_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Part by part; the parts go once they are one, and the progress counts what was there."""
+    monkeypatch.setattr(features, "PART", 20)
+
+    def stop_after(utterances: int) -> Callable[[str, int, int], None]:
+        def say(what: str, done: int, total: int) -> None:
+            said.append((what, done, total))
+            if done > utterances:
+                raise KeyboardInterrupt
+
+        return say
+
+    said: list[tuple[str, int, int]] = []
+    with pytest.raises(KeyboardInterrupt):
+        encoded(corpus(), "small", small_encoder, tmp_path, stop_after(20))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.parts/*.npy")}
+    assert [path.name for path in kept] == ["0.npy"]
+    said.clear()
+    toy = encoded(corpus(), "small", small_encoder, tmp_path, stop_after(10_000))
+    assert said[0][:2] == ("toy train", 20), "the first part was there"
+    assert not list(tmp_path.glob("*.parts"))
+    whole = encoded(corpus(), "small", small_encoder, tmp_path / "whole")
+    for split, group in whole.splits.items():
+        for one, other in zip(group, toy.splits[split], strict=True):
+            np.testing.assert_allclose(one.features["text"], other.features["text"], atol=1e-6)
 
 
 def test_what_cannot_be_tuned_on_is_named(tmp_path: Path) -> None:

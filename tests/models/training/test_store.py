@@ -39,6 +39,18 @@ def test_the_model_comes_back_with_its_facts(path: Path) -> None:
     assert not trained.model.training
 
 
+def test_an_encoder_of_somebody_else_makes_commercial_use_unclear(tmp_path: Path) -> None:
+    """Even of a corpus that allows it: its publisher's licence is for the user to read."""
+    named = config(**{"data.text": "hf:./roberta"})
+    prepared = prepare(named, corpus())
+    fit = Fit(named, prepared.tensors, 0)
+    next(iter(fit.epochs()))
+    store.save(tmp_path / "m", fit.model, named, prepared, finish(named, prepared, 0, fit, seconds=0))
+    meta = store.load(tmp_path / "m").meta
+    assert meta["commercial_use"] == "unclear"
+    assert meta["data_licences"] == {"toy": "ours", "hf:./roberta": "that of its publisher"}
+
+
 def test_it_says_what_its_header_says(path: Path) -> None:
     """Inputs scaled by the stored scales give the scores of the header."""
     trained = store.load(path)

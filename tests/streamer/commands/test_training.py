@@ -124,6 +124,10 @@ def test_without_the_extra_the_pip_command_is_said(
         (TOML.replace('"toy"', '"toyy"'), "no corpus .*'toyy'; there are"),
         (TOML.replace("concat", "concta"), r"toy\.toml: \[model\]: no fusion 'concta'"),
         (TOML.replace('"toy"', '"toy"\ntext = "x"'), r'toy\.toml: data\.text = "x": neither'),
+        (
+            TOML.replace('"toy"', '"toy"\ntext = "hf:./x"'),
+            r"toy\.toml: data\.text: hf:\./x: x is no directory",
+        ),
         (TOML.replace("lr = 1e-2", "class_weights = [1]"), r"toy\.toml: train\.class_weights: 1 for 3"),
         (TOML.replace("lr = 1e-2", "lr = 1e-2\n[model.fusion_options]\ndim = 3"), r"toy\.toml: .*'dim'"),
         (f"seed = -1{TOML}", r"toy\.toml: seed: Input should be greater"),
