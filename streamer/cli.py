@@ -295,11 +295,21 @@ def data_extract(
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Processes; default: one for each core.")
     ] = None,
+    text: Annotated[str, typer.Option("--text", metavar="NAME", help="For the words: hf:NAME.")] = "",
+    voice: Annotated[
+        str, typer.Option("--voice", metavar="NAME", help="For the sound: hf:NAME or torchaudio:NAME.")
+    ] = "",
+    face: Annotated[
+        str, typer.Option("--face", metavar="NAME", help="For faces: hf:NAME or timm:NAME.")
+    ] = "",
 ) -> None:
-    """Make features of recorded clips with the encoders that run live; an interrupted run goes on."""
+    """Make features of recorded clips with the encoders that run live; an interrupted run goes on.
+
+    Big encoders may be named in their place (docs/encoders.md): a directory or a model of a hub.
+    """
     from .commands import extract as command
 
-    command.run(folder, out, jobs)
+    command.run(folder, out, jobs, text=text, voice=voice, face=face)
 
 
 @models.command("list")

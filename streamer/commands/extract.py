@@ -2,7 +2,8 @@
 
 Every clip of MELD.Raw is decoded as a live recording is (`streamer.sources.decode`): its words through the
 text encoder with the speaker's letter, its sound through the voice measures, its pictures through the face
-encoder and its pooling. A conversation is one file, written whole; what is there already is not made again.
+encoder and its pooling; big encoders may be named in the place of each. A conversation is one file, written
+whole; what is there already is not made again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -24,15 +26,20 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from models.checkpoint import CheckpointError
 from models.data import extracted, meld_raw
 from models.data.corpus import Corpus, DataError
+from models.dialogue import MODALITIES
+from models.encoders.hub.spec import Spec, parse
 from models.encoders.prosody import USED_MEASURES, ProsodyAccumulator
 
 from ..errors import CaptureError, ConfigError, EncodeError
 from ..weights import find
 
 if TYPE_CHECKING:
-    from models.encoders.text import TextEncoder
+    from models.data.features import Encoder
+    from models.encoders.hub.face import HubFace
+    from models.encoders.hub.voice import HubVoice
 
     from ..encoders.face import Config
 
@@ -52,33 +59,71 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """The detector of faces, and the names of big encoders (`models.encoders.hub.spec`) in place of ours."""
+
+    detector: str
+    text: str = ""
+    audio: str = ""
+    visual: str = ""
+
+    def named(self) -> dict[str, Spec]:
+        """Big encoders by modality.
+
+        Raises:
+            ValueError: a name that is none.
+        """
+        return {m: parse(name, m) for m in MODALITIES if (name := getattr(self, m))}
+
+
+@dataclass(frozen=True, slots=True)
 class Encoders:
     """What one process loads once."""
 
-    text: TextEncoder
+    text: Encoder
+    voice: HubVoice | None  # None: the voice measures
     face: Config
-    embedding: int  # width of a face's features
+    colour: HubFace | None  # embeds faces in the place of ours
+    widths: tuple[int, int]  # of a voice's and a face's features
 
 
-def run(folder: Path, out: Path, jobs: int | None = None) -> None:
-    """Extract MELD.Raw in ``folder`` into ``out`` with ``jobs`` processes (None: one for each core).
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """What a clip gives: its ``sound`` at 16 kHz where a network is to hear it; NaN for what it has not."""
+
+    voice: NDArray[Any]
+    sound: Floats
+    face: NDArray[Any]
+    damage: str | None = None
+
+
+def run(
+    folder: Path, out: Path, jobs: int | None = None, *, text: str = "", voice: str = "", face: str = ""
+) -> None:
+    """Extract MELD.Raw in ``folder`` into ``out`` with ``jobs`` processes (None: one for each core, on a GPU
+    at most four), by our encoders or by the big ones that are named.
 
     Raises:
-        ConfigError: not such a folder, a split has no clip, or ``out`` holds features made otherwise.
-        EncodeError: an encoder's weights are missing, or a process was ended.
+        ConfigError: not such a folder or encoder, a split has no clip, or ``out`` holds features made
+            otherwise.
+        CheckpointError: an encoder's weights are damaged. EncodeError: a process was ended.
     """
-    detector = "yunet" if find("yunet") else "haar"
+    choice = Choice("yunet" if find("yunet") else "haar", text, voice, face)
+    try:
+        choice.named()
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     try:
         found = meld_raw.recorded(folder)
         corpus = replace(
             meld_raw.bare({s: tuple(r.conversation for r in rs) for s, rs in found.items()}),
-            measures={"audio": USED_MEASURES},
+            measures={} if voice else {"audio": USED_MEASURES},
         )
         for split, rows in found.items():
             if not any(clip for r in rows for clip in r.clips):
                 raise DataError(f"{folder}: labels of {split}, but none of its clips; {meld_raw.LAYOUT}")
-        _begin(out, corpus, settings(detector))
-    except DataError as error:
+        _begin(out, corpus, settings(choice))
+    except (DataError, CheckpointError) as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(
@@ -95,18 +140,35 @@ def run(folder: Path, out: Path, jobs: int | None = None) -> None:
         for split, rows in found.items()
         for r in rows
     ]
-    _work(tasks, out, jobs or os.cpu_count() or 1, detector)
+    _work(tasks, out, jobs or _usual_jobs(choice), choice)
 
 
-def settings(detector: str) -> dict[str, Any]:
-    """What the features depend on: digests of the weights, the detector of faces, the measures."""
+def _usual_jobs(choice: Choice) -> int:
+    """Every process holds its own big encoders."""
+    from models.encoders.hub.files import device_of
+
+    on_gpu = any(device_of(spec).type == "cuda" for spec in choice.named().values())
+    return min(os.cpu_count() or 1, 4 if on_gpu else sys.maxsize)
+
+
+def settings(choice: Choice) -> dict[str, Any]:
+    """What the features depend on: digests of the weights, the detector of faces, the measures.
+
+    Raises:
+        CheckpointError: no such big encoder.
+    """
     from models.checkpoint import WEIGHTS
+    from models.encoders.hub import files, voice
 
     digests = {
         name: hashlib.sha256((WEIGHTS / f"{name}.safetensors").read_bytes()).hexdigest()[:16]
         for name in ("text", "face")
     }
-    return {**digests, "detector": detector, "measures": list(USED_MEASURES)}
+    out = {**digests, "detector": choice.detector, "measures": [] if choice.audio else list(USED_MEASURES)}
+    for modality, spec in choice.named().items():
+        digest = voice.name(spec) if modality == "audio" else files.digest(spec, files.find(spec))
+        out[{"audio": "voice", "visual": "face"}.get(modality, modality)] = f"{spec.short} {digest}"
+    return out
 
 
 def _begin(out: Path, corpus: Corpus, made_with: dict[str, Any]) -> None:
@@ -124,7 +186,7 @@ def _begin(out: Path, corpus: Corpus, made_with: dict[str, Any]) -> None:
     extracted.describe(out, corpus, made_with)
 
 
-def _work(tasks: Sequence[Task], out: Path, jobs: int, detector: str) -> None:
+def _work(tasks: Sequence[Task], out: Path, jobs: int, choice: Choice) -> None:
     left = [t for t in tasks if not _done(t)]
     console = Console(stderr=True)
     if len(left) < len(tasks):
@@ -133,7 +195,7 @@ def _work(tasks: Sequence[Task], out: Path, jobs: int, detector: str) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress, (out / PROBLEMS).open("a", encoding="utf-8") as log:
         bar = progress.add_task("conversations", total=len(tasks), completed=len(tasks) - len(left))
-        for said in _results(left, min(jobs, max(1, len(left))), detector):
+        for said in _results(left, min(jobs, max(1, len(left))), choice):
             log.writelines(f"{line}\n" for line in said)
             problems += len(said)
             progress.update(bar, advance=1, description=f"conversations, {problems} clips not whole")
@@ -150,16 +212,16 @@ def _done(task: Task) -> bool:
     return True
 
 
-def _results(tasks: Sequence[Task], jobs: int, detector: str) -> Iterator[list[str]]:
+def _results(tasks: Sequence[Task], jobs: int, choice: Choice) -> Iterator[list[str]]:
     """What was wrong with the clips of each conversation, as conversations are done."""
     if jobs == 1:
         for task in tasks:
-            yield extract(task, _encoders(detector))
+            yield extract(task, _encoders(choice))
         return
     context = multiprocessing.get_context("spawn")  # torch's and OpenCV's threads survive no fork
-    pool = ProcessPoolExecutor(jobs, context, _start, (detector,))
+    pool = ProcessPoolExecutor(jobs, context, _start)
     try:
-        futures: list[Future[list[str]]] = [pool.submit(_extract, task, detector) for task in tasks]
+        futures: list[Future[list[str]]] = [pool.submit(_extract, task, choice) for task in tasks]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -171,63 +233,77 @@ def _results(tasks: Sequence[Task], jobs: int, detector: str) -> Iterator[list[s
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _start(detector: str) -> None:
+def _start() -> None:
     """In each process: Ctrl-C is the parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _encoders(detector)
 
 
-def _extract(task: Task, detector: str) -> list[str]:
-    return extract(task, _encoders(detector))
+def _extract(task: Task, choice: Choice) -> list[str]:
+    return extract(task, _encoders(choice))
 
 
 @cache
-def _encoders(detector: str) -> Encoders:
+def _encoders(choice: Choice) -> Encoders:
     import torch
 
     from models.encoders.face import FaceNet
+    from models.encoders.hub.face import HubFace
+    from models.encoders.hub.text import HubText
+    from models.encoders.hub.voice import HubVoice
     from models.encoders.text import TextEncoder
 
     from ..encoders.face import Config
 
     torch.set_num_threads(1)  # the processes are what runs in parallel
-    face = Config.model_validate({"detector": detector})
-    return Encoders(TextEncoder.load(), face, FaceNet.load().config.embedding)
+    named = choice.named()
+    text = HubText(named["text"]) if "text" in named else TextEncoder.load()
+    voice = HubVoice(named["audio"]) if "audio" in named else None
+    colour = HubFace(named["visual"]) if "visual" in named else None
+    widths = (
+        voice.dim if voice else len(USED_MEASURES),
+        colour.dim if colour else FaceNet.load().config.embedding,
+    )
+    return Encoders(text, voice, Config.model_validate({"detector": choice.detector}), colour, widths)
 
 
 def extract(task: Task, encoders: Encoders) -> list[str]:
     """Write the features of a conversation; returns a line for each clip that is missing or damaged.
 
-    ``text`` ``[N, 384]``, ``audio`` ``[N, 7]`` raw measures, ``visual`` ``[N, 64]``: NaN where a clip has no
-    words, sound or face.
+    ``text`` ``[N, T]``, ``audio`` ``[N, A]`` (raw measures, or features of a network), ``visual`` ``[N, V]``:
+    NaN where a clip has no words, sound or face.
     """
     from models.data.features import encoded
 
-    audio, visual, said = [], [], []
-    for name, clip in zip(task.utterances, task.clips, strict=True):
-        voice, face = np.full(len(USED_MEASURES), np.nan), np.full(encoders.embedding, np.nan)
+    clips, said = [], []
+    for name, path in zip(task.utterances, task.clips, strict=True):
         try:
-            if clip is None:
+            if path is None:
                 raise CaptureError(f"{name}: no clip")
-            voice, face, damage = _clip(clip, encoders, voice, face)
-            said += [damage] if damage else []
+            clip = _clip(path, encoders)
         except CaptureError as error:
-            said.append(str(error))
-        audio.append(voice)
-        visual.append(face)
+            clip = replace(_nothing(encoders), damage=str(error))
+        clips.append(clip)
+        said += [clip.damage] if clip.damage else []
+    if encoders.voice is None:
+        audio = np.stack([c.voice for c in clips]).astype(np.float32)
+    else:
+        audio = encoders.voice.encode([c.sound for c in clips])
     features = {
         "text": encoded(encoders.text, list(zip(task.texts, task.speakers, strict=True))),
-        "audio": np.stack(audio).astype(np.float32),
-        "visual": np.stack(visual).astype(np.float32),
+        "audio": audio,
+        "visual": np.stack([c.face for c in clips]).astype(np.float32),
     }
     extracted.save(task.shard, features)
     return said
 
 
-def _clip(
-    path: Path, encoders: Encoders, voice: NDArray[Any], face: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any], str | None]:
-    """Voice measures and the pooled face of a clip, as given where it has none, and what is wrong with it.
+def _nothing(encoders: Encoders) -> Clip:
+    voice, face = (np.full(width, np.nan) for width in encoders.widths)
+    return Clip(voice, np.zeros(0, dtype=np.float32), face)
+
+
+def _clip(path: Path, encoders: Encoders) -> Clip:
+    """What the clip in ``path`` gives, and what is wrong with it.
 
     Raises:
         CaptureError: it cannot be read at all.
@@ -238,19 +314,25 @@ def _clip(
 
     reader = Reader(path, probe(path), Options())
     meter = ProsodyAccumulator()
-    stage = encoders.face.build()  # a new one: it follows the faces of a clip
+    stage = encoders.face.build(colour=encoders.colour)  # a new one: it follows the faces of a clip
     seen: list[FaceSample] = []
+    clip = _nothing(encoders)
+    sound = [clip.sound]
     try:
         while items := reader.take(16):
             for item in items:
-                if isinstance(item, AudioChunk):
+                if not isinstance(item, AudioChunk):
+                    seen += [s for s in stage.push(item) if isinstance(s, FaceSample)]
+                elif encoders.voice is None:
                     meter.push(item.pcm)
                 else:
-                    seen += [s for s in stage.push(item) if isinstance(s, FaceSample)]
+                    sound.append(item.pcm)
     finally:
         reader.close()
-    if meter.seconds:
-        voice = np.array(meter.measures().values())
-    if (found := pool(seen)) is not None:
-        face = found.embedding
-    return voice, face, reader.damage
+    found = pool(seen)
+    return Clip(
+        np.array(meter.measures().values()) if meter.seconds else clip.voice,
+        np.concatenate(sound),
+        clip.face if found is None else found.embedding,
+        reader.damage,
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from streamer.errors import EncodeError
 
 from ..faces.track import Tracker
-from ..types import FaceSample, Progress, VideoFrame
+from ..types import FaceSample, Floats, Picture, Progress, VideoFrame
 
 if TYPE_CHECKING:
     from models.encoders.face import FaceNet
@@ -38,8 +38,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     max_faces: int = Field(4, ge=1, le=64, description="faces in one picture that are read at most")
     min_size: int = Field(48, ge=16, description="pixels; smaller faces are left out")
 
-    def build(self, device: str = "cpu") -> FaceEncoder:
-        """The stage, its networks loaded on ``device``.
+    def build(self, device: str = "cpu", colour: Colour | None = None) -> FaceEncoder:
+        """The stage, its networks loaded on ``device``; ``colour`` embeds faces in the network's place.
 
         Raises:
             EncodeError: OpenCV, the detector or the weights are missing or damaged.
@@ -51,7 +51,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
             net = FaceNet.load(self.weights, device)
         except CheckpointError as error:
             raise EncodeError(str(error)) from error
-        return FaceEncoder(self, net, self._detector())
+        return FaceEncoder(self, net, self._detector(), colour)
 
     def _detector(self) -> Detector:
         from ..faces.detect import Haar, YuNet
@@ -63,14 +63,24 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         return YuNet(path or folder() / "yunet.onnx", self.min_size)
 
 
+class Colour(Protocol):
+    """Embeds faces uint8 ``[n, size, size, 3]``, red first, such as `models.encoders.hub.face.HubFace`."""
+
+    @property
+    def size(self) -> int: ...
+    def encode(self, rgb_nHWC: Picture) -> Floats: ...
+
+
 class FaceEncoder:
     """Yields the believed faces of every analysed picture, then how far the pictures have been seen.
 
     Decides by event time only: the same pictures give the same faces at any speed.
     """
 
-    def __init__(self, config: Config, net: FaceNet, detector: Detector) -> None:
-        self._config, self._net, self._detector = config, net, detector
+    def __init__(
+        self, config: Config, net: FaceNet, detector: Detector, colour: Colour | None = None
+    ) -> None:
+        self._config, self._net, self._detector, self._colour = config, net, detector, colour
         self._tracker = Tracker(detector.confirm)
         self._slot, self._second = -1, -1
 
@@ -98,13 +108,16 @@ class FaceEncoder:
     def _analyse(self, frame: VideoFrame) -> Iterator[FaceSample]:
         from models.encoders.face import SIZE
 
-        from ..faces.quality import crop, quality
+        from ..faces.quality import colour_crop, crop, quality
 
         faces = self._tracker.update(frame.time, self._find(frame)[: self._config.max_faces])
         if not faces:
             return
         crops = np.stack([crop(frame.bgr, face, SIZE) for _, face in faces])
         embeddings, emotions = (t.cpu().numpy() for t in self._net.embed(crops))
+        if self._colour is not None:
+            size = self._colour.size
+            embeddings = self._colour.encode(np.stack([colour_crop(frame.bgr, f, size) for _, f in faces]))
         for i, (number, face) in enumerate(faces):
             yield FaceSample(
                 time=frame.time,

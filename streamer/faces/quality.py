@@ -20,18 +20,27 @@ _DARK, _DIM, _BRIGHT, _BURNT = 15.0, 60.0, 200.0, 245.0  # grey levels
 
 def crop(bgr: Picture, face: Square, size: int) -> Picture:
     """The frame of ``face``, grey uint8 ``[size, size]``; what lies outside the picture repeats its edge."""
+    return _crop(bgr, face, size, cv2.COLOR_BGR2GRAY)
+
+
+def colour_crop(bgr: Picture, face: Square, size: int) -> Picture:
+    """The same in colour, uint8 ``[size, size, 3]``, red first."""
+    return _crop(bgr, face, size, cv2.COLOR_BGR2RGB)
+
+
+def _crop(bgr: Picture, face: Square, size: int, conversion: int) -> Picture:
     x, y, side, _ = face.box
     height, width = bgr.shape[:2]
     left, top, right, bottom = max(0, x), max(0, y), min(width, x + side), min(height, y + side)
     if left >= right or top >= bottom:
-        return np.zeros((size, size), np.uint8)
-    cut = cv2.cvtColor(bgr[top:bottom, left:right], cv2.COLOR_BGR2GRAY)
+        return np.zeros((size, size) if conversion == cv2.COLOR_BGR2GRAY else (size, size, 3), np.uint8)
+    cut = cv2.cvtColor(bgr[top:bottom, left:right], conversion)
     edges = (top - y, y + side - bottom, left - x, x + side - right)
     if any(edges):
         cut = cv2.copyMakeBorder(cut, *edges, cv2.BORDER_REPLICATE)
     how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    grey: Picture = cv2.resize(cut, (size, size), interpolation=how)  # type: ignore[assignment]
-    return grey
+    out: Picture = cv2.resize(cut, (size, size), interpolation=how)  # type: ignore[assignment]
+    return out
 
 
 def quality(grey: Picture, face: Square) -> float:

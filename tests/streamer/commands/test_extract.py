@@ -10,6 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from models.data.extracted import described, read, shard
+from models.encoders.hub.spec import parse
+from models.encoders.hub.text import HubText
+from models.encoders.hub.voice import HubVoice
 from models.encoders.prosody import USED_MEASURES, ProsodyAccumulator
 from models.encoders.text import TextEncoder
 from streamer.cli import app
@@ -19,6 +22,7 @@ from streamer.sources.decode import Options, Reader, probe
 from streamer.types import AudioChunk
 from tests.data import shared_data
 from tests.models.data.test_meld_raw import raw
+from tests.models.encoders.hub import checkpoints
 from tests.streamer.sources.files import film, tone, write_wav
 
 
@@ -94,6 +98,59 @@ def test_a_face_is_read_where_one_is_shown(tmp_path: Path) -> None:
     c = read(tmp_path / "out").splits["train"][0]
     assert np.isfinite(c.features["visual"]).all()
     assert np.isfinite(c.features["audio"]).all()
+
+
+def test_big_encoders_may_be_named(tmp_path: Path) -> None:
+    """Words, sound and faces of a talking head through small networks; what the folder holds is of these."""
+    clip = shared_data("talking_faces", "grid_bbaf2n.mpg")
+    raw_ = raw(tmp_path / "MELD.Raw")
+    for name in ("dia0_utt0", "dia4_utt0"):
+        shutil.copy(clip, raw_ / "train_splits" / f"{name}.mp4")
+    (raw_ / "train_splits" / "dia0_utt1.mp4").write_bytes(b"")
+    text, voice = checkpoints.text(tmp_path / "roberta"), checkpoints.voice(tmp_path / "wavlm", "wavlm")
+    names = {"text": f"hf:{text}", "voice": f"hf:{voice}", "face": f"hf:{checkpoints.face(tmp_path / 'vit')}"}
+    options = [part for key, name in names.items() for part in (f"--{key}", f"{name}?device=cpu")]
+    out = tmp_path / "out"
+    arguments = ["data", "extract", str(raw_), "--out", str(out), "--jobs", "1", *options]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    corpus = read(out)
+    assert corpus.sizes() == {"text": 32, "audio": 32, "visual": 32}
+    assert not corpus.measures, "features of a network are no measures"
+    c = corpus.splits["train"][0]
+    want = HubText(parse(names["text"], "text")).encode(c.texts, c.order_of_appearance()).numpy()
+    np.testing.assert_allclose(c.features["text"], want, atol=1e-5)
+    reader = Reader(clip, probe(clip), Options())
+    pcm = [i.pcm for i in reader.take(10_000) if isinstance(i, AudioChunk)]
+    reader.close()
+    want = HubVoice(parse(names["voice"], "audio")).encode([np.concatenate(pcm)])
+    np.testing.assert_allclose(c.features["audio"][:1], want, atol=1e-4)
+    assert np.isfinite(c.features["visual"][0]).all()
+    assert np.isnan(c.features["visual"][1]).all()
+    assert np.isnan(c.features["audio"][1]).all()
+    made_with = (described(out) or {})["settings"]
+    assert [made_with[key].partition(" ")[0] for key in names] == ["roberta", "wavlm", "vit"]
+    with pytest.raises(ConfigError, match="holds features made with another measures; name another"):
+        extract.run(raw_, out, 1, text=names["text"], face=names["face"])
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (
+            {"voice": "wavlm"},
+            "'wavlm' names no encoder of modality audio; expected hf:NAME or torch",
+        ),
+        ({"face": "hf:./nowhere"}, r"hf:\./nowhere: nowhere is no directory; expected one with"),
+        ({"voice": "torchaudio:NONE"}, "torchaudio has no such pipeline"),
+    ],
+)
+def test_big_encoders_that_are_none_are_named(
+    names: dict[str, str], said: str, folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        extract.run(folder, tmp_path / "out", 1, **names)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_clip_without_pictures_has_a_voice_only(folder: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.faces.quality import crop, light, quality, sharpness
+from streamer.faces.quality import colour_crop, crop, light, quality, sharpness
 from streamer.faces.square import Square
 from streamer.types import Picture
 
@@ -86,3 +86,13 @@ def test_light_is_best_in_the_middle(level: int, expected: float):
 def test_quality_stays_within_0_and_1(level: int, spread: int, side: float, score: float, seed: int):
     noise = np.random.default_rng(seed).normal(level, spread, (48, 48))
     assert 0 <= quality(np.clip(noise, 0, 255).astype(np.uint8), Square(0, 0, side, score)) <= 1
+
+
+def test_a_crop_in_colour_is_of_the_same_frame_red_first():
+    bgr = np.zeros((100, 100, 3), np.uint8)
+    bgr[:, :50] = (10, 20, 200)
+    cut = colour_crop(bgr, Square(30, 50, 80, 1), 32)
+    assert cut.shape == (32, 32, 3)
+    assert cut[16, 2].tolist() == cut[16, 16].tolist() == [200, 20, 10]
+    assert cut[16, 30].tolist() == [0, 0, 0]
+    assert colour_crop(bgr, Square(500, 500, 20, 1), 32).shape == (32, 32, 3)
