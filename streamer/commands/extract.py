@@ -110,7 +110,7 @@ def run(
     """
     choice = Choice("yunet" if find("yunet") else "haar", text, voice, face)
     try:
-        choice.named()
+        named = choice.named()
     except ValueError as error:
         raise ConfigError(str(error)) from error
     try:
@@ -119,6 +119,8 @@ def run(
             meld_raw.bare({s: tuple(r.conversation for r in rs) for s, rs in found.items()}),
             measures={} if voice else {"audio": USED_MEASURES},
         )
+        for spec in named.values():
+            corpus = replace(corpus, licence=f"{corpus.licence}; features by {spec.short}, its publisher's")
         for split, rows in found.items():
             if not any(clip for r in rows for clip in r.clips):
                 raise DataError(f"{folder}: labels of {split}, but none of its clips; {meld_raw.LAYOUT}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from models.encoders.hub.spec import parse as parse_name
 from models.span import FULL, Span
 from models.training.config import RunConfig, TrainingError, _keys, parse, read
 from tests.models.training.corpora import write_toml
@@ -21,6 +22,18 @@ def test_every_configuration_of_the_repository_can_be_read(path: Path) -> None:
     """Its name says corpus, host and fusion."""
     config = read(path)
     assert path.stem == f"{config.data.corpus}-{config.model.host}-{config.model.fusion}"
+
+
+@pytest.mark.parametrize("name", ["big_text", "big_voice", "big_face"])
+def test_the_examples_of_big_encoders_can_be_read(name: str) -> None:
+    """And the names in them, those of their commands in the comments included, are names of encoders."""
+    path = ROOT / "configs" / "models" / f"{name}.toml"
+    assert read(path).model.context == "past"
+    modality = {"--voice": "audio", "--face": "visual"}
+    named = re.findall(r"(--voice|--face) (\S+:\S+)", path.read_text())
+    assert name == "big_text" or named
+    for option, encoder in named:
+        assert parse_name(encoder.rstrip(")"), modality[option]).name
 
 
 def test_the_hosts_and_fusions_of_the_repository_s_configurations_exist() -> None:

