@@ -69,13 +69,13 @@ def _weights(folder: Path) -> list[Path]:
 def _fetched(spec: Spec) -> Path:
     """What the hub's cache holds of ``spec``, else what the hub sends: safetensors where it has them."""
     hub = _import("huggingface_hub")
-    for kinds, cached in (((*SMALL, *WEIGHTS), True), ((*SMALL, WEIGHTS[0]), False), (WEIGHTS[1:], False)):
+    for kind, cached in ((kind, cached) for cached in (True, False) for kind in WEIGHTS):
         try:
             folder = Path(
                 hub.snapshot_download(
                     spec.name,
                     revision=spec.revision or None,
-                    allow_patterns=list(kinds),
+                    allow_patterns=[*SMALL, kind],
                     local_files_only=cached,
                 )
             )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -77,6 +80,77 @@ def test_a_name_of_the_hub_comes_from_its_cache_or_is_said_to_be_missing(
     (cache / "snapshots" / "abc" / "model.safetensors").unlink()  # a download that was cut off
     with pytest.raises(CheckpointError, match="abc, of the hub, holds no weights"):
         find(parse("hf:somebody/roberta", "text"))
+
+
+COMMIT = "a" * 40
+
+
+def serve(folder: Path, asked: list[str]) -> ThreadingHTTPServer:
+    """A hub on loopback with one model, somebody/model; ``asked`` hears the paths."""
+
+    class Hub(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            asked.append(path)
+            found = [f for f in folder.iterdir() if path.endswith(f"/resolve/{COMMIT}/{f.name}")]
+            if found:
+                body = found[0].read_bytes()
+            elif path == f"/api/models/somebody/model/tree/{COMMIT}":
+                listed = [(f.name, f.stat().st_size) for f in folder.iterdir()]
+                rows = [{"type": "file", "path": n, "size": size, "oid": "0"} for n, size in listed]
+                body = json.dumps(rows).encode()
+            elif path == "/api/models/somebody/model/revision/main":
+                body = json.dumps({"id": "somebody/model", "sha": COMMIT}).encode()
+            else:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("ETag", f'"{hashlib.md5(body).hexdigest()}"')
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize("weights", [("model.safetensors", "pytorch_model.bin"), ("pytorch_model.bin",)])
+def test_a_model_of_the_hub_is_fetched_once(
+    weights: tuple[str, ...], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its safetensors where it has them, and nothing that is not read."""
+    (folder / "tf_model.h5").write_bytes(b"x")
+    (folder / "pytorch_model.bin").write_bytes(b"x")
+    for name in {"model.safetensors"} - set(weights):
+        (folder / name).unlink()
+    asked: list[str] = []
+    server = serve(folder, asked)
+    here = f"http://127.0.0.1:{server.server_port}"
+    try:
+        monkeypatch.setattr(constants, "ENDPOINT", here)
+        template = f"{here}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        found = find(parse("hf:somebody/model", "text"))
+        assert {f.name for f in found.glob("*model*")} == {weights[0]}
+        assert (found / "tokenizer.json").read_bytes() == (folder / "tokenizer.json").read_bytes()
+        asked.clear()
+        assert find(parse("hf:somebody/model", "text")) == found
+        assert not asked, "what is in the cache asks nobody"
+        with pytest.raises(CheckpointError, match=r"no directory 'somebody/none'.*did not send it \(.*404"):
+            find(parse("hf:somebody/none", "text"))
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_the_digest_is_of_all_that_features_are_made_of(folder: Path, tmp_path: Path) -> None:
