@@ -26,6 +26,7 @@ PLUGINS = (
     ("[[source]]", "streamer.sources", "What is captured; at least one."),
     ("[vad]", "streamer.vad", "Voice activity detection."),
     ("[transcriber]", "streamer.transcribers", "From speech to words."),
+    ("[speakers]", "streamer.speakers", "Who speaks, where neither sound channels nor a transcript tell."),
     ("[[sink]]", "streamer.sinks", "Where estimates go; without any, the console."),
 )
 WORDS = {

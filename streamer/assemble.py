@@ -136,6 +136,7 @@ def check(config: RunConfig, context: Context, where: str) -> None:
 
     plugin("streamer.vad", config.vad, f"{where} [vad]")
     plugin("streamer.transcribers", transcriber_table(config), f"{where} [transcriber]")
+    plugin("streamer.speakers", config.speakers, f"{where} [speakers]")
     plugin_face(FaceConfig, config, where)
     for i, table in enumerate(config.sink):
         options = plugin("streamer.sinks", table, f"{where} [[sink]] {i}")
@@ -166,6 +167,8 @@ def build(
     words = plugin("streamer.transcribers", transcriber_table(config), f"{where} [transcriber]")
     channels = max((getattr(s, "channels", 1) for s in sources), default=1)
     transcriber = words.build(replace(context, channels=channels))
+    tagged = getattr(transcriber, "tagged", False)
+    voices = plugin("streamer.speakers", config.speakers, f"{where} [speakers]")
     face = plugin_face(FaceConfig, config, where)
     return Pipeline(
         sources=sources,
@@ -189,6 +192,9 @@ def build(
         ),
         sinks=sinks,
         model=model_info(networks, transcriber.name),
+        speakers=voices.build(replace(context, channels=channels, tagged=tagged))
+        if "audio" in tracks
+        else None,
     )
 
 

@@ -501,6 +501,44 @@ def purge(
 
 
 @app.command(rich_help_panel=MACHINE)
+def enroll(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="The person's name; without one: list who is enrolled.")
+    ] = "",
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="A sound or video file in which only this person speaks."),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Delete what is kept of NAME.")] = False,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="The speaker encoder's pretrained.pt; default: the package resemblyzer's."
+        ),
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="As in the configuration that is to know the voice.")
+    ] = None,
+) -> None:
+    """Store what a voice is like, so that runs with speakers.enrolled = true call it by its name.
+
+    That is biometric data: do it only with the person's explicit consent (docs/privacy.md).
+    """
+    from .commands import enroll as command
+
+    if remove and (not name or file is not None):
+        raise ConfigError("lmam enroll NAME --remove: expected a name, and no file")
+    if not name:
+        command.show(state_dir)
+    elif remove:
+        command.forget(name, state_dir)
+    elif file is None:
+        raise ConfigError("lmam enroll NAME FILE: name a recording of that person, or --remove")
+    else:
+        command.enroll(name, file, weights, state_dir)
+
+
+@app.command(rich_help_panel=MACHINE)
 def schema(
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="estimate.v1, health.v1, ...; without one: list them.")

@@ -61,6 +61,7 @@ class RunConfig(BaseModel):
     vad: Table = Field({"kind": "silero"}, description="voice activity detector")
     segmenter: SegmenterConfig = Field(default_factory=SegmenterConfig, description="endpointing")
     transcriber: Table = Field({"kind": "auto"}, description="speech recogniser, or none")
+    speakers: Table = Field({"kind": "auto"}, description="who speaks, where neither channels nor tags tell")
     face: Table = Field(default_factory=dict, description="face encoder options")
     join: JoinConfig = Field(default_factory=JoinConfig, description="sound and picture together")
     estimate: EstimateConfig = Field(
@@ -76,7 +77,7 @@ class RunConfig(BaseModel):
             raise ValueError(f"there may be several: write [[{info.field_name}]], with two brackets")
         return tables
 
-    @field_validator("vad", "transcriber")
+    @field_validator("vad", "transcriber", "speakers")
     @classmethod
     def _kind(cls, table: Table, info: ValidationInfo) -> Table:
         """A table that says no kind is of the default one, so that one key of it can be set alone."""

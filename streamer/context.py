@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,23 +44,27 @@ class Notices:
 
 
 class Control:
-    """Lets sinks ask the running graph to ``pause``, ``resume`` or ``purge``."""
+    """Lets sinks ask the running graph to ``pause``, ``resume``, ``purge`` or ``name-speaker``."""
 
     def __init__(self) -> None:
-        self._actions: dict[str, Callable[[], Awaitable[str]]] = {}
+        self._actions: dict[str, Callable[[Mapping[str, object]], Awaitable[str]]] = {}
 
     def on(self, verb: str, action: Callable[[], Awaitable[str]]) -> None:
+        self._actions[verb] = lambda body: action()
+
+    def on_body(self, verb: str, action: Callable[[Mapping[str, object]], Awaitable[str]]) -> None:
+        """As `on`, for an action that needs to be told more."""
         self._actions[verb] = action
 
-    async def ask(self, verb: str) -> str:
-        """Do ``verb`` and say in words what was done.
+    async def ask(self, verb: str, body: Mapping[str, object] | None = None) -> str:
+        """Do ``verb`` (``body``: what else was asked) and say in words what was done.
 
         Raises:
-            ConfigError: nothing here knows the verb.
+            ConfigError: nothing here knows the verb, or what is asked makes no sense.
         """
         if verb not in self._actions:
             raise ConfigError(f"unknown command {verb!r}; known: {', '.join(sorted(self._actions))}")
-        return await self._actions[verb]()
+        return await self._actions[verb](body or {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,13 +72,14 @@ class Context:
     """``device`` is ``cpu`` or ``cuda`` (already decided); ``state_dir`` holds outboxes and conversations.
 
     ``channels``: how many sound channels come, each a speaker of its own where there are several.
-    ``info`` is what a sink may tell the world about this node.
+    ``tagged``: a transcript names who speaks. ``info`` is what a sink may tell the world about this node.
     """
 
     session: Session
     state_dir: Path
     device: str = "cpu"
     channels: int = 1
+    tagged: bool = False
     notices: Notices = field(default_factory=Notices)
     control: Control = field(default_factory=Control)
     info: InfoV1 | None = None

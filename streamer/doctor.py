@@ -65,6 +65,7 @@ def checks(state_dir: Path, mqtt: str | None = None) -> list[Check]:
         ("cameras", _cameras),
         ("face detector", _face_detector),
         ("voice activity", _vad),
+        ("speakers", _speakers),
         ("whisper", _whisper),
         ("pocketsphinx", _pocketsphinx),
         *((f"weights: {stem}", partial(_weights, stem, kind)) for stem, kind in NEEDED.items()),
@@ -198,6 +199,20 @@ def _vad() -> Check:
     nobody = Context(session=Session(conversation="doctor", purpose="other"), state_dir=Path())
     Config().build(nobody)()(np.zeros(BLOCK, np.float32))
     return Check("voice activity", "ok", f"Silero: {packaged()}")
+
+
+def _speakers() -> Check:
+    from models.encoders.speaker import INSTALL, SpeakerNet, packaged
+
+    path = packaged()
+    if path is None:
+        detail = f"told apart by sound channel or transcript only ({INSTALL} tells voices apart)"
+        return Check("speakers", "ok", detail)
+    try:
+        SpeakerNet.load(path)
+    except CheckpointError as error:
+        return Check("speakers", "warn", str(error), INSTALL)
+    return Check("speakers", "ok", f"voices are told apart by {path}")
 
 
 def _whisper() -> Check:

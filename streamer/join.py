@@ -37,7 +37,7 @@ class Join:
         config: See `Config`.
         audio, video: Whether a source provides the track; one that none provides counts as ended.
         live: False waits for the pictures without limit, or the result would depend on scheduling.
-        channels: Sound channels, each of them one speaker; 1 means that nothing tells who speaks.
+        channels: Sound channels, each of them one speaker; with 1, a segment may say whose voice it is.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class Join:
         return self._seen["video"] >= moment or moment + self._max_wait <= heard < math.inf
 
     def _utterance(self, segment: Segment) -> Utterance:
-        speaker = ONE_SPEAKER
+        speaker = segment.speaker or ONE_SPEAKER
         if self._channels > 1:
             speaker = Speaker(f"s{segment.audio.channel}", confidence=1.0)
         return Utterance(segment.span, segment, self._faces_in(segment.span), speaker)

@@ -25,9 +25,12 @@ class Message(BaseModel):
 
 
 class SpeakerV1(Message):
+    """``merged``: ids of earlier estimates that turned out to be this speaker's; told once, in a final."""
+
     id: str
     label: str | None = None
     confidence: Unit | None = None
+    merged: list[str] = []
 
 
 class EmotionV1(Message):

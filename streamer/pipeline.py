@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -45,6 +45,11 @@ class Transcriber(Stage[Utterance, Utterance], Protocol):
         """Begin no more partials (callable from any thread); finals are still transcribed."""
 
 
+class Speakers(Stage[Segment | Progress, Segment | Progress], Protocol):
+    def forget(self) -> None:
+        """Know no voice any more (purge); callable from any thread."""
+
+
 class Fusion(Stage[Features, Estimate], Protocol):
     def alone(self, features: Features) -> Alone:
         """What each modality says by itself in the same context (before ``push``); changes nothing."""
@@ -56,7 +61,7 @@ class Fusion(Stage[Features, Estimate], Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """What runs.  Any field may be a fake."""
+    """What runs.  Any field may be a fake; ``speakers`` is None where nothing tells voices apart."""
 
     sources: Sequence[Source]
     segmenter: Stage[AudioChunk | Cut, Segment | Progress]
@@ -67,6 +72,7 @@ class Pipeline:
     fusion: Fusion
     sinks: Sequence[Sink]
     model: ModelV1
+    speakers: Speakers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,7 @@ async def run(
     count = {t: sum(t in s.tracks for s in p.sources) for t in ("audio", "video")}
     audio: Channel[AudioChunk | Cut] = Channel("audio", 64, lossy, producers=count["audio"])
     video: Channel[VideoFrame] = Channel("video", 64 if lossless else 1, lossy, producers=count["video"])
+    segments: Channel[Any] = Channel("segments", 64)
     events: Channel[Any] = Channel("events", 64, producers=2)
     utterances: Channel[Utterance] = Channel("utterances", 4, lossy, keep=lambda u: u.final)
     texts: Channel[Utterance] = Channel("texts", 4, lossy, keep=lambda u: u.final)
@@ -147,6 +154,8 @@ async def run(
     estimates: Channel[Estimate] = Channel("estimates", 32)
     outlets: list[Channel[Event]] = [Channel(f"sink{i}", 256, lossy, keep=kept) for i in range(len(p.sinks))]
     edges: list[Channel[Any]] = [audio, video, events, utterances, texts, features, estimates, *outlets]
+    if p.speakers is not None:
+        edges.insert(1, segments)
     tracks = Tracks(audio, video, events, clock)
     publisher = Publisher(
         context.session, lambda: _model(p), context.notices, clock, paced=context.session.live or not lossless
@@ -221,8 +230,14 @@ async def run(
     async def purge() -> str:
         await tracks.cut()
         p.fusion.forget(tracks.latest)
+        publisher.forget()
+        if p.speakers is not None:
+            p.speakers.forget()
         await tell("purged")
         return f"purged {context.session.conversation}"
+
+    async def name_speaker(body: Mapping[str, object]) -> str:
+        return publisher.name(body)
 
     failures: list[StreamerError] = []
 
@@ -232,6 +247,7 @@ async def run(
 
     for verb, action in (("pause", pause), ("resume", resume), ("purge", purge)):
         context.control.on(verb, action)
+    context.control.on_body("name-speaker", name_speaker)
 
     async with asyncio.TaskGroup() as tg:
         sinks = [tg.create_task(deliver(s, o), name=o.name) for s, o in zip(p.sinks, outlets, strict=True)]
@@ -239,7 +255,10 @@ async def run(
         if context.session.consent is not None:
             await tell("consent")
         captures = [tg.create_task(capture(s), name=type(s).__name__) for s in p.sources]
-        tg.create_task(pump(p.segmenter, audio, events, executor), name="segmenter")
+        heard = events if p.speakers is None else segments
+        tg.create_task(pump(p.segmenter, audio, heard, executor), name="segmenter")
+        if p.speakers is not None:
+            tg.create_task(pump(p.speakers, segments, events, executor), name="speakers")
         tg.create_task(pump(p.face_encoder, video, events, executor), name="face_encoder")
         tg.create_task(pump(p.join, events, utterances), name="join")
         for task, name in (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 
 from .clock import Clock
 from .context import AT_END, Notices, Session
+from .errors import ConfigError
 from .payloads import (
     ContextV1,
     EmotionV1,
@@ -16,10 +18,12 @@ from .payloads import (
     ModelV1,
     SpeakerV1,
 )
-from .types import Estimate, Reading
+from .types import Estimate, Reading, Speaker
 
 DELIVERY = frozenset({"mqtt", "sink", "console"})  # origins of notices about what goes out
 APART = DELIVERY | {AT_END}
+ID = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
+MOST_NAMES = LONGEST_NAME = 64
 DIGITS = 6  # of every number that is computed: enough to compare, few enough to read
 
 
@@ -36,6 +40,37 @@ class Publisher:
     ) -> None:
         self._session, self._model, self._notices = session, model, notices
         self._clock, self._paced = clock, paced
+        self._names: dict[str, str] = {}
+
+    def name(self, body: Mapping[str, object]) -> str:
+        """Call the speaker with the id ``body["speaker"]`` by the name ``body["label"]`` from now on.
+
+        An empty label takes the name away again. Returns what was done, in words.
+
+        Raises:
+            ConfigError: one of the two is missing or is no such text, or names may not be published here.
+        """
+        speaker, label = body.get("speaker"), body.get("label")
+        if not isinstance(speaker, str) or not ID.match(speaker):
+            raise ConfigError('name-speaker: "speaker" must be an id as estimates have it, such as "s1"')
+        if not isinstance(label, str) or len(label) > LONGEST_NAME:
+            raise ConfigError(f'name-speaker: "label" must be a text of up to {LONGEST_NAME} characters')
+        if not self._session.publish_text:
+            raise ConfigError("name-speaker: names are not published where publish_text is false")
+        if not label.strip():
+            self._names.pop(speaker, None)
+            return f"{speaker} has no name any more"
+        if speaker not in self._names and len(self._names) >= MOST_NAMES:
+            raise ConfigError(f"name-speaker: {MOST_NAMES} speakers have names already; take one away first")
+        self._names[speaker] = label.strip()
+        return f"{speaker} is {label.strip()}"
+
+    def forget(self) -> None:
+        """Drop the names that were given (purge)."""
+        self._names.clear()
+
+    def _label(self, speaker: Speaker) -> str | None:
+        return self._names.get(speaker.id, speaker.label)
 
     def message(self, e: Estimate) -> EstimateV1:
         u, session = e.utterance, self._session
@@ -49,8 +84,9 @@ class Publisher:
             final=e.final,
             speaker=SpeakerV1(
                 id=u.speaker.id,
-                label=u.speaker.label if session.publish_text else None,  # it may be a name
+                label=self._label(u.speaker) if session.publish_text else None,  # it may be a name
                 confidence=u.speaker.confidence,
+                merged=list(u.speaker.merged),
             ),
             start=round(u.span.start + session.offset, DIGITS),
             end=round(u.span.end + session.offset, DIGITS),

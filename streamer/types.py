@@ -78,13 +78,27 @@ class Progress:
     quiet: float = -math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """``id`` holds no name; ``confidence`` is None where nothing measured who spoke.
+
+    ``merged``: ids of earlier utterances that turned out to be this speaker's, told once.
+    """
+
+    id: str
+    label: str | None = None
+    confidence: float | None = None
+    merged: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
     """A stretch of speech; ``final`` is False while it may still grow.
 
     ``revision`` counts the partials of one utterance from 0; ``noticed`` is the stream time at which the
     end was decided (its wait is the endpointing delay); ``voice`` holds what the voice encoder measured
-    so far; ``quality`` in 0..1 says how usable the sound is.
+    so far; ``quality`` in 0..1 says how usable the sound is; ``speaker`` is None where nobody told voices
+    apart.
     """
 
     audio: AudioChunk
@@ -93,6 +107,7 @@ class Segment:
     noticed: float = 0.0
     voice: Measures | None = None
     quality: float = 1.0
+    speaker: Speaker | None = None
 
     @property
     def span(self) -> Span:
@@ -109,15 +124,6 @@ class FaceSample:
     quality: float
     embedding: Floats
     emotion: tuple[float, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """``id`` holds no name; ``confidence`` is None where nothing measured who spoke."""
-
-    id: str
-    label: str | None = None
-    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,3 +15,13 @@ def shared_data(*parts: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs {'/'.join(('shared', 'data', *parts))} beside the checkout")
     return path
+
+
+def speaker_encoder() -> Path:
+    """The weights inside the package resemblyzer, which is optional; skips the test where it is absent."""
+    from models.encoders.speaker import INSTALL, packaged
+
+    path = packaged()
+    if path is None:
+        pytest.skip(f"needs the speaker encoder: {INSTALL}")
+    return path

@@ -1,4 +1,4 @@
-"""``cmd/<verb>``: others ask this node to pause, resume or purge, and get an answer."""
+"""``cmd/<verb>``: others ask this node to pause, resume, purge or name a speaker, and get an answer."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def answer(connection: Connection, message: Message, control: Control) -> 
         return
     ok, words = True, ""
     try:
-        words = await control.ask(asked.verb)
+        words = await control.ask(asked.verb, _body(message.payload))
     except StreamerError as error:
         ok, words = False, str(error)
     if asked.respond_to is None:

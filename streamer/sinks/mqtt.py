@@ -193,6 +193,8 @@ class MqttSink:
 
     def _show(self, final: EstimateV1, sender: Sender) -> None:
         speakers = dict(self._state.speakers) if self._state else {}
+        for merged in final.speaker.merged:
+            speakers.pop(merged, None)
         speakers[final.speaker.id] = final
         self._state = StateV1(conversation=final.conversation, latest=final, speakers=speakers)
         sender.show(final.conversation, self._state.to_json())

@@ -77,6 +77,11 @@ class Sidecar:
         self._homes: dict[str | None, dict[int, float]] = {}  # seconds by voice and channel
         self.name, self._language, self.min_confidence = name, language, min_confidence
 
+    @property
+    def tagged(self) -> bool:
+        """Whether the transcript names who speaks."""
+        return bool(self._speakers)
+
     def push(self, utterance: Utterance) -> Iterator[Utterance]:
         if utterance.segment is None:
             yield utterance

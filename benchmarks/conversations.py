@@ -1,0 +1,148 @@
+"""Recordings of several people with the truth of who speaks when: meetings, and conversations joined from clips.
+
+The data sets are those of ../shared/data (docs/benchmarks.md); nothing made of them is kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile  # type: ignore[import-untyped]
+from scipy.signal import fftconvolve  # type: ignore[import-untyped]
+
+from streamer.context import Context, Session
+from streamer.segmenter import BLOCK, Config, Segmenter
+from streamer.stage import run_inline
+from streamer.types import RATE, AudioChunk, Floats, Segment
+from streamer.vad import silero
+
+Turn = tuple[float, float, str]  # begin and end in seconds, who
+LOUD = 0.05  # root mean square of every voice in a conversation
+TURN = 3.0  # seconds, median
+LONGEST, SHORTEST = 6.0, 2.0  # seconds of a piece of a clip
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Sound, who speaks in it, and the segments that the detector makes of it."""
+
+    name: str
+    pcm: Floats
+    turns: list[Turn]
+    segments: list[Segment]
+
+    @property
+    def seconds(self) -> float:
+        return len(self.pcm) / RATE
+
+
+def detector() -> Any:
+    nobody = Context(session=Session(conversation="benchmark", purpose="research"), state_dir=Path())
+    return silero.Config().build(nobody)
+
+
+def recording(name: str, pcm: Floats, turns: list[Turn], vad: Any, every: float | None = 0.5) -> Recording:
+    """With the segments of ``vad``, which makes detectors; None: of one that knows the turns."""
+    marks = iter([any(a <= at / RATE < b for a, b, _ in turns) for at in range(0, len(pcm), BLOCK)])
+    vad = vad or (lambda: lambda block: float(next(marks, False)))
+    items = run_inline(Segmenter(vad, Config(partial_every=every)), [AudioChunk(pcm, 0.0)])
+    return Recording(name, pcm, turns, [i for i in items if isinstance(i, Segment)])
+
+
+def meetings(data: Path, vad: Any) -> Iterator[Recording]:
+    for path in sorted((data / "diarization").glob("*.flac")):
+        pcm, _ = soundfile.read(path, dtype="float32", always_2d=True)
+        fields = [line.split() for line in path.with_suffix(".rttm").read_text(encoding="utf-8").splitlines()]
+        turns = [(float(f[3]), float(f[3]) + float(f[4]), f[7]) for f in fields if f[:1] == ["SPEAKER"]]
+        yield recording(path.stem, np.asarray(pcm.mean(1), np.float32), turns, vad)
+
+
+def people(data: Path, corpus: str) -> dict[str, list[Floats]]:
+    """The speech of everybody in ``corpus``: clips without the silence at both ends, long ones cut at a pause."""
+    root = data / corpus
+    with (root / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("channels", "1") == "1" and row["text"] != ""]
+    found: dict[str, list[Floats]] = {}
+    for row in rows:
+        found.setdefault(f"{corpus} {row['speaker']}", []).extend(_pieces(_speech(_read(root, row))))
+    return found
+
+
+def seconds(clips: Sequence[Floats]) -> float:
+    return sum(map(len, clips)) / RATE
+
+
+def conversation(
+    voices: Mapping[str, list[Floats]], length: float, rng: np.random.Generator
+) -> tuple[Floats, list[Turn]]:
+    """``voices``, all equally loud, in turns of about 3 s until ``length`` seconds are full.
+
+    Pauses of 0.05 to 0.25 s between the clips of a turn, 0.1 to 0.8 s more between turns. When all clips of
+    somebody were said, they come again.
+    """
+    gain = {n: LOUD / np.sqrt(np.mean(np.square(np.concatenate(c)))) for n, c in voices.items()}
+    waiting: dict[str, list[int]] = {name: [] for name in voices}
+    sound: list[Floats] = []
+    turns: list[Turn] = []
+    at, last = 0, ""
+    while at < length * RATE:
+        last = str(rng.choice([n for n in voices if n != last]))
+        left = float(np.clip(rng.lognormal(np.log(TURN), 0.6), 0.8, 15.0))
+        while left > 0:
+            waiting[last] = waiting[last] or list(rng.permutation(len(voices[last])))
+            clip = voices[last][waiting[last].pop()] * gain[last]
+            turns.append((at / RATE, (at + len(clip)) / RATE, last))
+            sound += [clip, _pause(0.05, 0.25, rng)]
+            at, left = at + len(clip) + len(sound[-1]), left - len(clip) / RATE
+        sound.append(_pause(0.1, 0.8, rng))
+        at += len(sound[-1])
+    pcm = np.concatenate(sound)
+    return np.asarray(pcm + rng.normal(0, 1e-4, len(pcm)), np.float32), turns
+
+
+def in_a_room(pcm: Floats, data: Path, decibel: float, rng: np.random.Generator) -> Floats:
+    """``pcm`` in one of four rooms, with the noise of an office ``decibel`` below it."""
+    room = _first_channel(data / "noise" / f"rir{rng.integers(1, 5)}.flac")
+    room = room[np.abs(room).argmax() :]
+    heard = fftconvolve(pcm, room / np.sqrt(np.square(room).sum()))[: len(pcm)]
+    noise = np.resize(_first_channel(data / "noise" / "office_ambience.flac"), len(pcm))
+    gain = np.sqrt(np.mean(np.square(heard)) / np.mean(np.square(noise))) * 10 ** (-decibel / 20)
+    return np.asarray(heard + gain * noise, np.float32)
+
+
+def _first_channel(path: Path) -> Floats:
+    pcm, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    return np.asarray(pcm[:, 0], np.float32)
+
+
+def _read(root: Path, row: Mapping[str, str]) -> Floats:
+    if "shard" not in row:
+        return _first_channel(root / row["path"])
+    with zipfile.ZipFile(root / row["shard"]) as shard:
+        return np.asarray(soundfile.read(io.BytesIO(shard.read(row["path"])), dtype="float32")[0], np.float32)
+
+
+def _speech(pcm: Floats) -> Floats:
+    power = np.square(pcm[: len(pcm) // 320 * 320].reshape(-1, 320)).mean(1)
+    loud = np.flatnonzero(power > power.max() * 1e-3)
+    return pcm[loud[0] * 320 : (loud[-1] + 1) * 320]
+
+
+def _pieces(pcm: Floats) -> list[Floats]:
+    if len(pcm) < LONGEST * RATE:
+        return [pcm]
+    first = round(SHORTEST * RATE)
+    part = pcm[first : round(LONGEST * RATE)]
+    at = first + int(np.square(part[: len(part) // 800 * 800].reshape(-1, 800)).mean(1).argmin()) * 800
+    return [pcm[:at], *_pieces(pcm[at:])]
+
+
+def _pause(shortest: float, longest: float, rng: np.random.Generator) -> Floats:
+    return np.zeros(round(rng.uniform(shortest, longest) * RATE), np.float32)

@@ -1,0 +1,288 @@
+"""Who spoke when: the diarization error of meetings and of joined conversations, beside that of one speaker.
+
+    OMP_NUM_THREADS=1 python -m benchmarks.speakers --data ../shared/data [--weights FILE] [--json FILE]
+    OMP_NUM_THREADS=1 python -m benchmarks.speakers --data ../shared/data --tune 46
+
+Meetings: the 12 meeting excerpts of ``diarization`` (30 s each), no collar, overlap scored, pooled (pyannote.metrics):
+on the segments of the program's own detector, and on those of one that knows the reference's speech. The
+telephone call beside them is a row of its own.
+
+Conversations: ten minutes of 4 people, joined from clips of ``ravdess`` and ``asr`` (`benchmarks.conversations`), two
+of each kind. both: 2 actors and 2 readers; readers: 4 voices of ``asr`` with 7 s of speech or more; actors: 4 of the
+last ten of RAVDESS in all eight emotions. A swap is an id that, in one minute after the first, stands mostly for
+somebody else than in a minute before; ids that were heard for under 5 s of a minute are not counted.
+
+``--tune N`` measures N random choices of the constants on other people instead, best first: the first ten actors, EmoDB
+and the Urdu talk shows, some in rooms with noise. None of them is in any recording above.
+
+Cost: processor time of all that tells voices apart, with partials, on one thread. Needs the extra ``bench``, soundfile
+and the speaker encoder (docs/speakers.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyannote.core import Annotation, Timeline  # type: ignore[import-untyped]
+from pyannote.core import Segment as Stretch
+from pyannote.metrics.diarization import DiarizationErrorRate  # type: ignore[import-untyped]
+from rich.console import Console
+from rich.table import Table
+
+from models.checkpoint import CheckpointError
+from models.encoders.speaker import SpeakerNet
+from streamer.speakers.changes import CHANGE
+from streamer.speakers.clusters import Rules
+from streamer.speakers.voice import Config, Tracker
+from streamer.telemetry import memory_mb
+from streamer.types import Floats, Segment
+
+from .conversations import (
+    Recording,
+    Turn,
+    conversation,
+    detector,
+    in_a_room,
+    meetings,
+    people,
+    recording,
+    seconds,
+)
+
+MINUTE = 60.0
+BARELY = 5.0  # seconds of a minute; less does not tell whom an id stands for
+TRIED: dict[str, tuple[float, ...]] = {
+    "settle": (10.0, 20.0, 30.0),
+    "share": (5.0, 10.0, 20.0),
+    "near": (0.7, 0.72),
+    "far": (0.55, 0.65, 0.75),
+    "apart": (0.03, 0.06, 0.1),
+    "change": (0.33, 0.36, 0.4, 0.44),
+}
+Encode = Callable[[Sequence[Floats]], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Errors in percent of the reference's speech, where two at once count twice. ``speakers`` is their mean number.
+
+    ``cost`` in percent of real time; ``kept``: embeddings at most; ``grown``: MiB of memory from the end of the first
+    minute to the end, at most.
+    """
+
+    name: str
+    miss: float
+    false_alarm: float
+    confusion: float
+    speakers: float
+    swaps: int = 0
+    cost: float = 0.0
+    kept: int = 0
+    grown: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Who was heard when, and what it took: processor seconds, embeddings, MiB."""
+
+    turns: list[Turn]
+    spent: float = 0.0
+    kept: int = 0
+    grown: float = 0.0
+
+
+def one_speaker(r: Recording) -> Run:
+    return Run([(s.span.start, s.span.end, "s0") for s in r.segments if s.final])
+
+
+def ours(r: Recording, encode: Encode, rules: Rules | None = None, change: float = CHANGE) -> Run:
+    tracker = Tracker(Config(), encode, rules=rules, change=change)
+    turns: list[Turn] = []
+    kept, first, spent = 0, None, 0.0
+    for segment in r.segments:
+        began = time.process_time()
+        made = [s for s in tracker.push(segment) if isinstance(s, Segment) and s.final]
+        spent += time.process_time() - began
+        turns += [(s.span.start, s.span.end, s.speaker.id) for s in made if s.speaker]
+        kept = max(kept, tracker.bits)
+        if first is None and segment.span.end > MINUTE:
+            first = memory_mb()
+    return Run(turns, spent, kept, memory_mb() - first if first is not None else 0.0)
+
+
+def measure(name: str, recordings: Sequence[Recording], runs: Sequence[Run]) -> Row:
+    """All of them pooled."""
+    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
+    for r, run in zip(recordings, runs, strict=True):
+        everything = Timeline([Stretch(0.0, r.seconds)])
+        metric(_annotation(r.turns), _annotation(run.turns), uem=everything)
+    total, length = float(metric["total"]), sum(r.seconds for r in recordings)
+    parts = (100 * float(metric[part]) / total for part in ("missed detection", "false alarm", "confusion"))
+    return Row(
+        name,
+        *parts,
+        speakers=float(np.mean([len({who for *_, who in run.turns}) for run in runs])),
+        swaps=sum(swaps(r, run.turns) for r, run in zip(recordings, runs, strict=True)),
+        cost=100 * sum(run.spent for run in runs) / length,
+        kept=max(run.kept for run in runs),
+        grown=max(run.grown for run in runs),
+    )
+
+
+def _annotation(turns: Sequence[Turn]) -> Any:
+    made = Annotation()
+    for i, (begin, end, who) in enumerate(turns):
+        made[Stretch(begin, end), i] = who
+    return made
+
+
+def swaps(r: Recording, turns: Sequence[Turn]) -> int:
+    """How often an id came to stand for somebody else after the first minute."""
+    stood: dict[str, str] = {}
+    count = 0
+    for minute in range(int(r.seconds // MINUTE)):
+        shared: dict[str, dict[str, float]] = {}
+        for (a, b, number), (c, d, person) in itertools.product(turns, r.turns):
+            both = min(b, d, (minute + 1) * MINUTE) - max(a, c, minute * MINUTE)
+            if both > 0:
+                times = shared.setdefault(number, {})
+                times[person] = times.get(person, 0.0) + both
+        for number, times in shared.items():
+            if sum(times.values()) >= BARELY:
+                person = max(times, key=lambda p: times[p])
+                count += minute > 1 and stood.get(number, person) != person
+                if minute:
+                    stood[number] = person
+    return count
+
+
+def evaluation(data: Path, seed: int) -> Iterator[tuple[str, list[Recording]]]:
+    """Kinds of recordings by name."""
+    vad = detector()
+    for name, heard in (("meetings", vad), ("meetings, speech known", None)):
+        found = list(meetings(data, heard))
+        yield name, [r for r in found if r.name != "phone_call"]
+        if heard:
+            yield "telephone call", [r for r in found if r.name == "phone_call"]
+    actors, readers = people(data, "ravdess"), people(data, "asr")
+    late = sorted(actors)[10:]
+    able = sorted(name for name, clips in readers.items() if seconds(clips) >= 7.0)
+    rng = np.random.default_rng(seed)
+    for name, of_actors, of_readers in (("both", 2, 2), ("readers", 0, 4), ("actors", 4, 0)):
+        made = []
+        for number in range(2):
+            who = [*rng.choice(late, of_actors, replace=False), *rng.choice(able, of_readers, replace=False)]
+            voices = {str(w): (actors | readers)[str(w)] for w in who}
+            made.append(recording(f"{name} {number}", *conversation(voices, 600.0, rng), vad))
+        yield f"conversations, {name}", made
+
+
+def tuning(data: Path, seed: int) -> Iterator[tuple[str, list[Recording]]]:
+    """As `evaluation`, of other people."""
+    actors, german, urdu = (people(data, corpus) for corpus in ("ravdess", "emodb", "urdu"))
+    early = {name: actors[name] for name in sorted(actors)[:10]}
+    talkers = {name: clips for name, clips in urdu.items() if seconds(clips) >= 15.0}
+    rng, vad = np.random.default_rng(seed), detector()
+    for name, pool, count, length, noise in (
+        ("actors", early, 4, 300.0, None),
+        ("actors in rooms", early, 2, 300.0, 15.0),
+        ("emodb", german, 2, 200.0, None),
+        ("urdu", talkers, 2, 200.0, None),
+        ("all in rooms", early | german | talkers, 2, 200.0, 12.0),
+    ):
+        made = []
+        for number in range(count):
+            voices = {str(w): pool[str(w)] for w in rng.choice(sorted(pool), 4, replace=False)}
+            pcm, turns = conversation(voices, length, rng)
+            if noise is not None:
+                pcm = in_a_room(pcm, data, noise, rng)
+            made.append(recording(f"{name} {number}", pcm, turns, vad, every=None))
+        yield name, made
+
+
+def evaluate(data: Path, encode: Encode, seed: int) -> list[Row]:
+    rows = []
+    for name, recordings in evaluation(data, seed):
+        rows.append(measure(f"{name}: one speaker", recordings, [one_speaker(r) for r in recordings]))
+        rows.append(measure(f"{name}: ours", recordings, [ours(r, encode) for r in recordings]))
+    return rows
+
+
+def tune(data: Path, encode: Encode, seed: int, trials: int) -> list[dict[str, Any]]:
+    """Random choices among `TRIED`, the mean confusion (percent) over the kinds of `tuning` the lowest first."""
+    groups, remembered = dict(tuning(data, seed)), _remembering(encode)
+    every = [dict(zip(TRIED, values, strict=True)) for values in itertools.product(*TRIED.values())]
+    found = []
+    for choice in random.Random(seed).sample(every, trials):
+        change, rules = choice["change"], Rules(**{k: v for k, v in choice.items() if k != "change"})
+        confusion = {
+            name: measure(name, rs, [ours(r, remembered, rules, change) for r in rs]).confusion
+            for name, rs in groups.items()
+        }
+        found.append({**choice, "confusion": confusion, "mean": float(np.mean(list(confusion.values())))})
+    return sorted(found, key=lambda f: f["mean"])
+
+
+def _remembering(encode: Encode) -> Encode:
+    """``encode`` that does not compute the same stretch twice."""
+    known: dict[bytes, Floats] = {}
+
+    def encoded(stretches: Sequence[Floats]) -> Floats:
+        keys = [hashlib.blake2b(np.ascontiguousarray(s).data, digest_size=16).digest() for s in stretches]
+        new = [i for i, key in enumerate(keys) if key not in known]
+        if new:
+            known.update(zip((keys[i] for i in new), encode([stretches[i] for i in new]), strict=True))
+        return np.stack([known[key] for key in keys])
+
+    return encoded
+
+
+def show(rows: Sequence[Row]) -> None:
+    table = Table(box=None)
+    for heading in ("", "miss", "false alarm", "confusion", "speakers", "swaps", "cost", "kept", "grown"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for r in rows:
+        parts = (f"{value:.1f} %" for value in (r.miss, r.false_alarm, r.confusion))
+        rest = (f"{r.cost:.2f} %", str(r.kept), f"{r.grown:.1f} MiB") if r.kept else ("", "", "")
+        table.add_row(r.name, *parts, f"{r.speakers:.1f}", str(r.swaps), *rest)
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with diarization/, ravdess/ and asr/"
+    )
+    parser.add_argument("--weights", type=Path, help="the speaker encoder; default: the package's")
+    parser.add_argument("--seed", type=int, default=0, help="of the joined conversations")
+    parser.add_argument("--tune", type=int, metavar="N", help="measure N choices of the constants instead")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    args = parser.parse_args()
+    try:
+        encode = SpeakerNet.load(args.weights).embed
+    except CheckpointError as error:
+        raise SystemExit(str(error)) from error
+    if args.tune is not None:
+        report: Any = tune(args.data, encode, args.seed, args.tune)
+        for found in report[:10]:
+            print(json.dumps(found))
+    else:
+        rows = evaluate(args.data, encode, args.seed)
+        show(rows)
+        report = [asdict(row) for row in rows]
+    if args.json:
+        args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
