@@ -68,7 +68,7 @@ def people(data: Path, corpus: str) -> dict[str, list[Floats]]:
     """The speech of everybody in ``corpus``: clips without the silence at both ends, long ones cut at a pause."""
     root = data / corpus
     with (root / "manifest.csv").open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row.get("channels", "1") == "1" and row["text"] != ""]
+        rows = [row for row in csv.DictReader(file) if row.get("channels", "1") == "1" and row["speaker"]]
     found: dict[str, list[Floats]] = {}
     for row in rows:
         found.setdefault(f"{corpus} {row['speaker']}", []).extend(_pieces(_speech(_read(root, row))))
@@ -93,7 +93,7 @@ def conversation(
     turns: list[Turn] = []
     at, last = 0, ""
     while at < length * RATE:
-        last = str(rng.choice([n for n in voices if n != last]))
+        last = str(rng.choice([n for n in voices if n != last] or list(voices)))
         left = float(np.clip(rng.lognormal(np.log(TURN), 0.6), 0.8, 15.0))
         while left > 0:
             waiting[last] = waiting[last] or list(rng.permutation(len(voices[last])))

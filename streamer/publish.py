@@ -22,7 +22,7 @@ from .types import Estimate, Reading, Speaker
 
 DELIVERY = frozenset({"mqtt", "sink", "console"})  # origins of notices about what goes out
 APART = DELIVERY | {AT_END}
-ID = re.compile(r"^[A-Za-z0-9_-]{1,32}$")
+ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 MOST_NAMES = LONGEST_NAME = 64
 DIGITS = 6  # of every number that is computed: enough to compare, few enough to read
 
@@ -51,7 +51,7 @@ class Publisher:
             ConfigError: one of the two is missing or is no such text, or names may not be published here.
         """
         speaker, label = body.get("speaker"), body.get("label")
-        if not isinstance(speaker, str) or not ID.match(speaker):
+        if not isinstance(speaker, str) or not ID.fullmatch(speaker):
             raise ConfigError('name-speaker: "speaker" must be an id as estimates have it, such as "s1"')
         if not isinstance(label, str) or len(label) > LONGEST_NAME:
             raise ConfigError(f'name-speaker: "label" must be a text of up to {LONGEST_NAME} characters')

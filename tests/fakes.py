@@ -22,6 +22,7 @@ from streamer.types import (
     Features,
     Progress,
     Reading,
+    Segment,
     Speaker,
     Transcript,
     Utterance,
@@ -118,6 +119,25 @@ class FakeFaces:
         yield Progress("video")
 
 
+class FakeSpeakers:
+    """Hears a new voice in every utterance."""
+
+    def __init__(self) -> None:
+        self.heard = self.forgotten = 0
+
+    def push(self, item: Segment | Progress) -> Iterator[Segment | Progress]:
+        if isinstance(item, Segment):
+            item = replace(item, speaker=Speaker(f"s{self.heard}", confidence=0.9))
+            self.heard += item.final
+        yield item
+
+    def flush(self) -> Iterator[Segment | Progress]:
+        return iter(())
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+
 class FakeTranscriber:
     """Hears when it was said."""
 
@@ -131,7 +151,8 @@ class FakeTranscriber:
             return
         words = f"{u.span.start:.3f}-{u.span.end:.3f}"
         if u.segment:
-            u = replace(u, transcript=Transcript(words, "en", 1.0, "fake"), speaker=Speaker("s0", "Ann"))
+            speaker = u.segment.speaker or Speaker("s0", "Ann")
+            u = replace(u, transcript=Transcript(words, "en", 1.0, "fake"), speaker=speaker)
         yield u
 
     def flush(self) -> Iterator[Utterance]:

@@ -20,7 +20,8 @@ def turns(
 ) -> list[tuple[float, float]]:
     """Cut ``[0, end]`` seconds into stretches of one voice each.
 
-    A cut is where the 3 s before differ most from the 3 s after, by at least ``change``; each side is cut again.
+    A cut is where the 3 s before differ most from the 3 s after, at least by ``change``; then each side is
+    cut again.
 
     Args:
         starts: Seconds at which the windows begin, ``[n]``; each is ``length`` seconds long.

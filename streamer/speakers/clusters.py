@@ -3,7 +3,8 @@
 What was heard is kept as at most ``memory`` bits, each the mean embedding of some seconds of one voice.
 Much of every embedding belongs to the room, the microphone and the language, and how much is not known
 before several voices were heard. So a likeness is a cosine after a share ``c`` of the mean of all bits was
-taken away; ``c = t / (t + share)`` for ``t`` seconds of speech beyond the first ``settle``:
+taken away; ``c = t / (t + share) * d`` for ``t`` seconds of speech beyond the first ``settle``; ``d`` says
+how different the bits are, 0 where the mean cosine of two is ``alone`` or more, 1 from ``several`` down:
 
 * at first (``c`` = 0) a bit belongs to the nearest voice if the likeness is at least ``near``, else it is a
   new one;
@@ -37,13 +38,16 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Chosen by ``benchmarks/speakers.py --tune``: seconds of speech, and likenesses (docs/speakers.md)."""
+    """Seconds of speech, and likenesses; how they were chosen is told in docs/speakers.md."""
 
     settle: float = 30.0
     share: float = 10.0
+    alone: float = 0.74
+    several: float = 0.66
     near: float = 0.7
-    far: float = 0.75
+    far: float = 0.65
     apart: float = 0.1
+    same: float = 0.88
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,11 @@ class Clusters:
         """How many are kept."""
         return len(self._ids)
 
+    @property
+    def voices(self) -> int:
+        """How many are told apart now, enrolled ones included."""
+        return len(set(self._ids))
+
     def add(self, embedding: Floats, seconds: float) -> Heard:
         """A stretch of ``seconds`` of one voice, with its mean embedding ``[D]``."""
         v = _unit(np.asarray(embedding, np.float64))
@@ -117,7 +126,14 @@ class Clusters:
     @property
     def _share(self) -> float:
         beyond = max(0.0, self.heard - self._rules.settle)
-        return beyond / (beyond + self._rules.share)
+        return beyond / (beyond + self._rules.share) * self._different()
+
+    def _different(self) -> float:
+        r, total, seconds = self._rules, np.sum(self._sums, 0), np.array(self._seconds)
+        themselves = float(np.square(np.linalg.norm(self._sums, axis=1)).sum())
+        pairs = float(seconds.sum() ** 2 - np.square(seconds).sum())
+        cosine = (float(total @ total) - themselves) / max(pairs, 1e-12)
+        return min(1.0, max(0.0, (r.alone - cosine) / (r.alone - r.several)))
 
     @property
     def _threshold(self) -> float:
@@ -154,6 +170,7 @@ class Clusters:
         sums, seconds, before = np.array(self._sums), np.array(self._seconds), self._ids
         centred = sums - seconds[:, None] * (self._share * sums.sum(0) / seconds.sum())
         groups = _groups(centred, seconds, self._enrolled, self._threshold, self._most)
+        groups = _joined(groups, sums, self._enrolled, self._rules.same)
         names = sorted({i for i in before if i >= 0})
         shared = np.zeros((len(groups), len(names)))
         for row, group in enumerate(groups):
@@ -202,6 +219,21 @@ def _groups(centred: Array, seconds: Array, enrolled: int, threshold: float, mos
         weight = np.delete(weight, j)
         groups[i] += groups.pop(j)
     return _refined(groups, units, seconds, enrolled)
+
+
+def _joined(groups: list[list[int]], sums: Array, enrolled: int, same: float) -> list[list[int]]:
+    """Groups that are alike before anything is taken away are one voice, or nobody could speak alone."""
+    groups = [list(g) for g in groups]
+    while len(groups) > 1:
+        units = np.array([_unit(sums[g].sum(0)) for g in groups])
+        alike = units @ units.T
+        alike[np.tri(len(groups), dtype=bool)] = NEVER
+        alike[:enrolled, :enrolled] = NEVER
+        i, j = (int(k) for k in np.unravel_index(alike.argmax(), alike.shape))
+        if alike[i, j] < same:
+            break
+        groups[i] += groups.pop(j)
+    return groups
 
 
 def _refined(groups: list[list[int]], units: Array, seconds: Array, enrolled: int) -> list[list[int]]:

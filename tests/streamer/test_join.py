@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from streamer.join import Config, Join
 from streamer.stage import run_inline
-from streamer.types import RATE, AudioChunk, FaceSample, Progress, Segment, Span
+from streamer.types import RATE, AudioChunk, FaceSample, Progress, Segment, Span, Speaker
 
 
 def segment(start: float, end: float, *, final: bool = True, channel: int = 0) -> Segment:
@@ -133,3 +134,15 @@ def test_output_does_not_depend_on_the_interleaving(seed: int) -> None:
     assert spans(got) == spans(expected)
     assert [[f.time for f in u.faces] for u in got] == [[f.time for f in u.faces] for u in expected]
     assert Span(1.0, 2.5) in [u.span for u in got]
+
+
+def test_a_segment_that_knows_whose_voice_it_is_says_so() -> None:
+    known = replace(segment(0.5, 1.0), speaker=Speaker("s3", confidence=0.8))
+    (utterance,) = Join(Config(), video=False).push(known)
+    assert utterance.speaker == Speaker("s3", confidence=0.8)
+
+
+def test_a_channel_of_its_own_says_who_speaks_whatever_the_voice() -> None:
+    known = replace(segment(0.5, 1.0, channel=1), speaker=Speaker("s3", confidence=0.8))
+    (utterance,) = Join(Config(), video=False, channels=2).push(known)
+    assert utterance.speaker == Speaker("s1", confidence=1.0)

@@ -28,6 +28,7 @@ from tests.fakes import (
     FakeFaces,
     FakeFusion,
     FakeSource,
+    FakeSpeakers,
     FakeTranscriber,
     frames,
     loudness,
@@ -265,6 +266,30 @@ async def test_purge_forgets_the_context_and_tells_the_sinks() -> None:
         await clock.advance(0.1)
     assert fusion.forgotten == 1
     assert "purged" in sink.sessions
+
+
+async def test_who_speaks_is_told_by_the_stage_that_tells_voices_apart() -> None:
+    sink, source = Collect(), FakeSource(speech_script("..####....####...."), tracks=["audio"])
+    p = replace(graph([source], [sink], video=False), speakers=FakeSpeakers())
+    outcome = await run(p, context(), lossless=True)
+    assert [(e.speaker.id, e.speaker.confidence) for e in sink.finals] == [("s0", 0.9), ("s1", 0.9)]
+    assert "segments" in {c.name for c in outcome.channels}
+
+
+async def test_purge_forgets_voices_and_names() -> None:
+    clock, ctx, sink, speakers = ManualClock(), context(live=True), Collect(), FakeSpeakers()
+    source = FakeSource(speech_script("..####....####...."), tracks=["audio"], paced=True)
+    p = replace(graph([source], [sink], live=True, video=False), speakers=speakers)
+    task = asyncio.create_task(run(p, ctx, lossless=False, clock=clock))
+    await play(clock, 0.1)
+    assert await ctx.control.ask("name-speaker", {"speaker": "s0", "label": "Ann"}) == "s0 is Ann"
+    assert await ctx.control.ask("name-speaker", {"speaker": "s1", "label": "Bo"}) == "s1 is Bo"
+    await play(clock, 2.4)
+    await ctx.control.ask("purge")
+    while not task.done():
+        await clock.advance(0.1)
+    assert speakers.forgotten == 1
+    assert [e.speaker.label for e in sink.finals] == ["Ann", None]
 
 
 async def test_an_unknown_command_is_refused_with_the_known_ones() -> None:

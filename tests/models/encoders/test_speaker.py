@@ -13,7 +13,8 @@ from models.checkpoint import CheckpointError
 from models.encoders.speaker import EMBEDDING, RATE, SpeakerNet, mel_bank, mel_power
 from tests.data import shared_data, speaker_encoder
 
-# librosa 0.11.0: feature.melspectrogram(y=sound(), sr=16000, n_fft=400, hop_length=160, n_mels=40)[::5, frame]
+# librosa 0.11.0, feature.melspectrogram(y=sound(), sr=16000, n_fft=400, hop_length=160, n_mels=40): every
+# fifth band of some frames
 LIBROSA = {
     0: (0.1578, 0.037758, 0.0019224, 0.00051189, 0.00013159, 4.5939e-05, 2.1783e-05, 1.1545e-05),
     20: (0.094545, 0.0042108, 0.0011983, 0.00044431, 0.00017178, 7.2238e-05, 3.7662e-05, 2.2024e-05),

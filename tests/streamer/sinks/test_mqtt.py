@@ -23,7 +23,7 @@ from streamer.context import Context
 from streamer.errors import ConfigError, PublishError
 from streamer.mqtt.broker import embedded_broker
 from streamer.outbox import Outbox
-from streamer.payloads import Event, json_schema, kept
+from streamer.payloads import Event, SpeakerV1, json_schema, kept
 from streamer.sinks.mqtt import Config, MqttSink
 from tests import mosquitto
 from tests.messages import INFO, Ear, LoudNotices, context, estimate, health, listening, session
@@ -123,6 +123,16 @@ async def test_a_newcomer_finds_what_is_retained_and_nothing_else(tmp_path: Path
     assert sorted(state["speakers"]) == ["s0", "s1"]
     assert ear.bodies("/info") == [INFO.to_json().encode()]
     assert ear.bodies("/availability") == [b"stopped"]
+
+
+async def test_a_speaker_who_turned_out_to_be_another_leaves_the_state(tmp_path: Path) -> None:
+    first, third = estimate(1, speaker="s1"), estimate(3)
+    third = third.model_copy(update={"speaker": SpeakerV1(id="s0", merged=["s1"])})
+    async with mosquitto.mosquitto(tmp_path) as broker:
+        await publish(config(broker.url), context(tmp_path), [session(), first, estimate(2), third])
+        async with listening(broker.url) as ear:
+            await ear.until(lambda e: bool(e.bodies("/state")))
+    assert sorted(json.loads(ear.bodies("/state")[0])["speakers"]) == ["s0"]
 
 
 async def test_every_message_obeys_its_schema(tmp_path: Path) -> None:

@@ -61,8 +61,10 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_there_are_at_most_so_many_voices() -> None:
-    ids = {h.id for h in talk([i % 10 for i in range(200)], Clusters(most=3), Room(10))}
-    assert ids == {0, 1, 2}
+    clusters, room = Clusters(most=3), Room(10)
+    for i in range(200):
+        clusters.add(room.says(i % 10), 2.0)
+        assert clusters.voices <= 3
 
 
 def test_a_short_word_belongs_to_somebody_known_and_makes_nobody_new() -> None:
@@ -88,7 +90,7 @@ def test_confidence_is_low_between_two_voices_and_high_at_one() -> None:
     talk([0, 1] * 10, clusters, room)
     between = room.says(0) + room.says(1)
     sure, unsure = clusters.guess(room.says(0)).confidence, clusters.guess(between).confidence
-    assert 0 <= unsure < 0.6 < sure <= 1
+    assert 0 <= unsure < 0.7 < sure <= 1
 
 
 def test_a_guess_remembers_nothing() -> None:
