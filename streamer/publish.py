@@ -85,7 +85,7 @@ class Publisher:
             speaker=SpeakerV1(
                 id=u.speaker.id,
                 label=self._label(u.speaker) if session.publish_text else None,  # it may be a name
-                confidence=u.speaker.confidence,
+                confidence=None if u.speaker.confidence is None else round(u.speaker.confidence, DIGITS),
                 merged=list(u.speaker.merged),
             ),
             start=round(u.span.start + session.offset, DIGITS),
