@@ -30,6 +30,8 @@ LOG = VENV / "setup.log"
 UNFINISHED = VENV / ".unfinished"
 EXTRAS = {"demo": "", "dev": "[dev]"}
 TORCH = "torch>=2.11,<2.14"  # as in pyproject.toml
+# As in pyproject.toml. Only its file of weights is read: without what it depends on no compiler is needed.
+BARE = {"demo": (), "dev": ("resemblyzer==0.1.4",)}
 FREE = 4e9  # bytes that a set-up needs on disk with the CPU build of torch, with some to spare
 
 
@@ -53,6 +55,8 @@ def prepare(level: str, build: str) -> None:
     say(
         f"installing the packages of '{level}' into .venv (some minutes the first time; log: .venv/setup.log)"
     )
+    if BARE[level]:
+        pip(["install", "--no-deps", *BARE[level]])
     pip(["install", *constraints, "--editable", f".{EXTRAS[level]}"])
     UNFINISHED.unlink(missing_ok=True)
     for other in EXTRAS:

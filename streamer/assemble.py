@@ -219,8 +219,12 @@ def model_info(networks: Networks, transcriber: str) -> ModelV1:
     return ModelV1(name=f.name, version=f.version, transcriber=transcriber, labels=list(f.labels))
 
 
-def info(config: RunConfig, networks: Networks, transcriber: str, tracks: frozenset[str]) -> InfoV1:
-    """What this node tells about itself."""
+def info(
+    config: RunConfig, networks: Networks, transcriber: str, tracks: frozenset[str], voices: bool = False
+) -> InfoV1:
+    """What this node tells about itself; ``voices``: whether the speaker encoder is in use."""
+    from models.encoders.speaker import COMMERCIAL_USE
+
     modalities = ["text", "audio"] if "audio" in tracks else []
     return InfoV1(
         software={name: version(name) for name in ("lmam-streamer", "torch")},
@@ -230,5 +234,11 @@ def info(config: RunConfig, networks: Networks, transcriber: str, tracks: frozen
         consent=config.consent,
         exemption=config.exemption,
         publish_text=config.publish_text,
-        commercial_use=str(networks.fusion.meta.get("commercial_use", "unclear")),
+        commercial_use=_strictest(
+            str(networks.fusion.meta.get("commercial_use", "unclear")), *((COMMERCIAL_USE,) if voices else ())
+        ),
     )
+
+
+def _strictest(*uses: str) -> str:
+    return next((use for use in ("no", "unclear") if use in uses), "yes")

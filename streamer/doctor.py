@@ -202,7 +202,7 @@ def _vad() -> Check:
 
 
 def _speakers() -> Check:
-    from models.encoders.speaker import INSTALL, SpeakerNet, packaged
+    from models.encoders.speaker import COMMERCIAL_USE, INSTALL, LICENCE, SpeakerNet, packaged
 
     path = packaged()
     if path is None:
@@ -211,8 +211,9 @@ def _speakers() -> Check:
     try:
         SpeakerNet.load(path)
     except CheckpointError as error:
-        return Check("speakers", "warn", str(error), INSTALL)
-    return Check("speakers", "ok", f"voices are told apart by {path}")
+        return Check("speakers", "warn", str(error), f"{INSTALL} --force-reinstall")
+    detail = f"voices are told apart by {path} ({LICENCE}), commercial use: {COMMERCIAL_USE}"
+    return Check("speakers", "ok", detail)
 
 
 def _whisper() -> Check:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.checkpoint import WEIGHTS, CheckpointError, load, read_meta
+from models.encoders import speaker
 
 from .download import File, fetch, hub_files
 from .errors import ConfigError, StreamerError
@@ -23,6 +24,7 @@ from .errors import ConfigError, StreamerError
 FOLDER = "LMAM_WEIGHTS"  # environment variable
 RECORD = "source.json"
 REQUIRED = ("model.bin", "config.json", "tokenizer.json")  # and a vocabulary.json or .txt
+SPEAKER = "speaker"  # the weights that only a package of another project carries
 OPTIONAL = ("preprocessor_config.json", "vocabulary.json", "vocabulary.txt")
 
 Report = Callable[[str, int, int], None]  # file, bytes so far, bytes in all
@@ -42,7 +44,10 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One row of ``lmam models list``; ``path`` is None where the weights are not on this disk."""
+    """One row of ``lmam models list``; ``path`` is None where the weights are not on this disk.
+
+    ``package``: the package of another project that carries them.
+    """
 
     name: str
     kind: str
@@ -52,6 +57,7 @@ class Weight:
     commercial_use: str
     version: str = ""
     ships: bool = False
+    package: str = ""
     problem: str | None = None
 
 
@@ -117,7 +123,7 @@ def missing(directory: Path) -> list[str]:
 
 def list_weights() -> list[Weight]:
     """What ships, what was pulled and what can be."""
-    return [*_shipped(), *_pulled()]
+    return [*_shipped(), _packaged(), *_pulled()]
 
 
 def pull(name: str, report: Report = lambda file, done, total: None) -> Path:
@@ -154,6 +160,8 @@ def verify(name: str) -> str:
     shipped = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
     if name in shipped:
         return _verify_shipped(shipped[name])
+    if name == SPEAKER:
+        return _verify_packaged()
     known = KNOWN.get(name)
     path = find(name)
     if known is None and path is not None:
@@ -178,6 +186,8 @@ def _known(name: str) -> Known:
         return KNOWN[name]
     if (WEIGHTS / f"{name}.safetensors").is_file():
         raise ConfigError(f"{name}: ships with the package; there is nothing to fetch")
+    if name == SPEAKER:
+        raise ConfigError(f"{name}: comes with a package of its own; {speaker.INSTALL}")
     raise ConfigError(f"{name}: no such weights; known: {', '.join(KNOWN)}")
 
 
@@ -231,6 +241,18 @@ def _shipped() -> Iterator[Weight]:
         )
 
 
+def _packaged() -> Weight:
+    return Weight(
+        SPEAKER,
+        "speaker encoder",
+        speaker.packaged(),
+        speaker.MEGABYTES,
+        speaker.LICENCE,
+        speaker.COMMERCIAL_USE,
+        package=speaker.PACKAGE,
+    )
+
+
 def _words(licences: object) -> str:
     """``data: licence; data: licence`` of a header's mapping."""
     if isinstance(licences, dict):
@@ -259,6 +281,17 @@ def _verify_shipped(path: Path) -> str:
     if broken:
         raise StreamerError(f"{path}: holds numbers that are none ({broken[0]}); install the package again")
     return f"{len(tensors)} tensors of kind {meta.get('kind')}"
+
+
+def _verify_packaged() -> str:
+    path = speaker.packaged()
+    if path is None:
+        raise StreamerError(f"{SPEAKER}: the package {speaker.PACKAGE} is not installed; {speaker.INSTALL}")
+    if _sha256(path) != speaker.SHA256:
+        raise StreamerError(
+            f"{path}: damaged (its checksum is not the published one); {speaker.INSTALL} --force-reinstall"
+        )
+    return "checksum as published"
 
 
 def _verify_file(path: Path, file: File) -> str:

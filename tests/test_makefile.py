@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -123,6 +124,26 @@ def test_a_build_that_is_not_on_offer_ends_with_advice(
     with pytest.raises(SystemExit):
         setup.choose_torch("cpu")
     assert "PIP_EXTRA_INDEX_URL" in capsys.readouterr().err
+
+
+def test_what_is_installed_without_its_dependencies_is_the_declared_release(setup: ModuleType) -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert setup.BARE["dev"] == tuple(declared["speakers"])
+
+
+def test_the_set_up_of_the_tests_brings_the_speaker_encoder_alone(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(setup, "pip", asked.append)
+    setup.prepare("demo", "")
+    assert asked == [["install", "--editable", "."]]
+    asked.clear()
+    setup.prepare("dev", "")
+    assert asked == [
+        ["install", "--no-deps", "resemblyzer==0.1.4"],
+        ["install", "--editable", ".[dev]"],
+    ]
 
 
 def test_when_pip_fails_its_last_words_are_shown(

@@ -37,6 +37,12 @@ SHORTEST = 0.4  # seconds; less is padded with silence
 LEVEL = -24.0  # dBFS
 PACKAGE, FILE = "resemblyzer", "pretrained.pt"
 INSTALL = "pip install --no-deps resemblyzer==0.1.4"
+LICENCE = (
+    "weights: Apache-2.0; LibriSpeech: CC BY 4.0; VoxCeleb: CC BY 4.0 for the lists, its sound belongs to the"
+    " makers of the videos"
+)
+COMMERCIAL_USE = "unclear"  # allowed for the weights, never settled for sound taken from videos
+MEGABYTES, SHA256 = 17.1, "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e"
 
 Pcm = NDArray[np.float32]
 

@@ -84,7 +84,8 @@ def execute(
     tracks = frozenset[str]().union(*(s.tracks for s in sources))
     tally = Tally()
     pipeline = build(config, context, networks, sources, (), where)
-    context = replace(context, info=info(config, networks, pipeline.transcriber.name, tracks))
+    voices = pipeline.speakers is not None
+    context = replace(context, info=info(config, networks, pipeline.transcriber.name, tracks, voices))
     outlets = [*build_sinks(config, context, where), *sinks, tally]
     pipeline = replace(pipeline, sinks=outlets)
     if watch is not None:

@@ -19,6 +19,8 @@ def show() -> None:
     weights = list_weights()
     for w in weights:
         here = "damaged" if w.problem else "ships" if w.ships else "pulled" if w.path else "-"
+        if w.package and w.path:
+            here = "installed"
         table.add_row(w.name, w.kind, w.version, f"{w.megabytes:.1f}", here, w.commercial_use)
     Console().print(table)
     typer.echo()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.assemble import check, transcriber_table
+from streamer.assemble import check, info, load_networks, transcriber_table
 from streamer.config import RunConfig, Table
 from streamer.context import Context, Session
 from streamer.errors import ConfigError
@@ -65,3 +65,17 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(tmp_path: Path) 
     config = RunConfig(sink=({"kind": "jsonl", "path": str(tmp_path / "logs" / "{conversation}.jsonl")},))
     check(config, Context(session=Session(conversation="c", purpose="demo"), state_dir=tmp_path), "x.toml")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("trained", "voices", "told"),
+    [("yes", False, "yes"), ("yes", True, "unclear"), ("no", True, "no"), (None, False, "unclear")],
+)
+def test_what_may_be_done_commercially_is_what_all_weights_in_use_allow(
+    trained: str | None, voices: bool, told: str
+) -> None:
+    networks = load_networks(None, "cpu")
+    networks.fusion.meta.pop("commercial_use")
+    networks.fusion.meta.update({"commercial_use": trained} if trained else {})
+    made = info(RunConfig(purpose="demo"), networks, "none", frozenset({"audio"}), voices)
+    assert made.commercial_use == told

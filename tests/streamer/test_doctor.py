@@ -10,6 +10,7 @@ from rich.console import Console
 
 from models import checkpoint
 from models.checkpoint import digest
+from models.encoders import speaker
 from streamer import doctor
 from streamer.doctor import Check, checks, passed, render, to_json
 from streamer.errors import CaptureError
@@ -17,6 +18,7 @@ from streamer.mqtt.broker import embedded_broker
 from streamer.mqtt.options import Options
 from streamer.sources import portaudio
 from streamer.sources.portaudio import Microphone
+from tests.data import speaker_encoder
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,36 @@ def test_microphones_are_listed_and_their_absence_is_no_failure(monkeypatch: pyt
     assert doctor._microphones() == Check("microphones", "ok", "3: desk (default)")
     monkeypatch.setattr(portaudio, "inputs", list)
     assert doctor._microphones().status == "warn"
+
+
+def test_without_a_speaker_encoder_it_says_what_tells_speakers_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speaker, "PACKAGE", "no_such_package")
+    check = doctor._speakers()
+    assert check.status == "ok"
+    assert "by sound channel or transcript only (pip install --no-deps resemblyzer" in check.detail
+
+
+def test_the_speaker_encoder_is_named_with_its_licence() -> None:
+    path = speaker_encoder()
+    check = doctor._speakers()
+    assert check.status == "ok"
+    assert str(path) in check.detail
+    assert "Apache-2.0" in check.detail
+    assert "commercial use: unclear" in check.detail
+
+
+def test_a_damaged_speaker_encoder_is_a_warning_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "voices_elsewhere").mkdir()
+    (tmp_path / "voices_elsewhere" / "__init__.py").touch()
+    (tmp_path / "voices_elsewhere" / "pretrained.pt").write_bytes(b"x")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(speaker, "PACKAGE", "voices_elsewhere")
+    check = doctor._speakers()
+    assert check.status == "warn"
+    assert "not a file of weights" in check.detail
+    assert "--force-reinstall" in check.advice
 
 
 def test_weights_tell_their_version_and_whether_they_may_be_used_commercially(

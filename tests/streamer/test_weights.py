@@ -12,7 +12,9 @@ import torch
 
 import streamer.weights as weights
 from models.checkpoint import save
+from models.encoders import speaker
 from streamer.errors import ConfigError, StreamerError
+from tests.data import speaker_encoder
 from tests.publisher import Publisher, publisher
 from tests.tiny_whisper import build
 
@@ -107,7 +109,7 @@ def test_a_pull_that_broke_off_leaves_nothing_to_find_and_goes_on_later(
     with pytest.raises(StreamerError):
         weights.pull("whisper-tiny")
     assert weights.find("whisper-tiny") is None
-    assert all(w.path is None for w in weights.list_weights() if not w.ships)
+    assert all(w.path is None for w in weights.list_weights() if not w.ships and not w.package)
     weights.pull("whisper-tiny")
     assert (folder / "whisper-tiny" / "model.bin").read_bytes() == tiny["model.bin"]
     assert [p.name for p in folder.iterdir()] == ["whisper-tiny"]
@@ -188,3 +190,37 @@ def test_weights_that_hold_no_numbers_fail(tmp_path: Path, monkeypatch: pytest.M
     save(tmp_path / "toy.safetensors", {"w": torch.tensor([float("nan")])}, {"kind": "toy", "config": {}})
     with pytest.raises(StreamerError, match="install the package again"):
         weights.verify("toy")
+
+
+def test_the_speaker_encoder_is_listed_with_its_licence_and_is_to_be_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speaker, "PACKAGE", "no_such_package")
+    (row,) = [w for w in weights.list_weights() if w.name == "speaker"]
+    assert (row.path, row.commercial_use) == (None, "unclear")
+    assert "Apache-2.0" in row.licence
+    assert "VoxCeleb" in row.licence
+    with pytest.raises(StreamerError, match=r"not installed; pip install --no-deps resemblyzer=="):
+        weights.verify("speaker")
+    with pytest.raises(ConfigError, match="a package of its own; pip install"):
+        weights.pull("speaker")
+
+
+def test_a_speaker_encoder_that_is_not_the_published_one_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "voices_elsewhere").mkdir()
+    (tmp_path / "voices_elsewhere" / "__init__.py").touch()
+    file = tmp_path / "voices_elsewhere" / "pretrained.pt"
+    file.write_bytes(b"x")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(speaker, "PACKAGE", "voices_elsewhere")
+    (row,) = [w for w in weights.list_weights() if w.name == "speaker"]
+    assert row.path == file
+    with pytest.raises(StreamerError, match="checksum is not the published one"):
+        weights.verify("speaker")
+
+
+def test_the_installed_speaker_encoder_is_the_published_one() -> None:
+    speaker_encoder()
+    assert weights.verify("speaker") == "checksum as published"
