@@ -44,7 +44,8 @@ class Notices:
 
 
 class Control:
-    """Lets sinks ask the running graph to ``pause``, ``resume``, ``purge`` or ``name-speaker``."""
+    """Lets sinks ask the running graph to ``pause``, ``resume``, ``purge``, ``name-speaker`` or
+    ``merge-speakers``."""
 
     def __init__(self) -> None:
         self._actions: dict[str, Callable[[Mapping[str, object]], Awaitable[str]]] = {}

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from .channel import Channel, ChannelStats, Overflow
 from .clock import Clock, StreamClock
 from .context import Context, Session
-from .errors import StreamerError
+from .errors import ConfigError, StreamerError
 from .join import Join
 from .payloads import Event, ModelV1, SessionEvent, SessionV1, kept
 from .publish import Publisher
@@ -48,6 +48,9 @@ class Transcriber(Stage[Utterance, Utterance], Protocol):
 class Speakers(Stage[Segment | Progress, Segment | Progress], Protocol):
     def forget(self) -> None:
         """Know no voice any more (purge); callable from any thread."""
+
+    def merge(self, body: Mapping[str, object]) -> str:
+        """The voice ``body["speaker"]`` is ``body["into"]`` from now on; callable from any thread."""
 
 
 class Fusion(Stage[Features, Estimate], Protocol):
@@ -239,6 +242,14 @@ async def run(
     async def name_speaker(body: Mapping[str, object]) -> str:
         return publisher.name(body)
 
+    async def merge_speakers(body: Mapping[str, object]) -> str:
+        if p.speakers is None:
+            raise ConfigError(
+                "merge-speakers: speakers are not told apart by their voices here; what a transcript or the"
+                " sound channels say stands"
+            )
+        return p.speakers.merge(body)
+
     failures: list[StreamerError] = []
 
     def failed(who: str, error: StreamerError) -> None:
@@ -248,6 +259,7 @@ async def run(
     for verb, action in (("pause", pause), ("resume", resume), ("purge", purge)):
         context.control.on(verb, action)
     context.control.on_body("name-speaker", name_speaker)
+    context.control.on_body("merge-speakers", merge_speakers)
 
     async with asyncio.TaskGroup() as tg:
         sinks = [tg.create_task(deliver(s, o), name=o.name) for s, o in zip(p.sinks, outlets, strict=True)]

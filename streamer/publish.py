@@ -72,8 +72,15 @@ class Publisher:
     def _label(self, speaker: Speaker) -> str | None:
         return self._names.get(speaker.id, speaker.label)
 
+    def _carry(self, speaker: Speaker) -> None:
+        """The name of an id that turned out to be ``speaker``'s is theirs, unless they have one."""
+        for gone in speaker.merged:
+            if (name := self._names.pop(gone, None)) is not None:
+                self._names.setdefault(speaker.id, name)
+
     def message(self, e: Estimate) -> EstimateV1:
         u, session = e.utterance, self._session
+        self._carry(u.speaker)
         words = e.text is not None and session.publish_text
         captured, published = self._clock.wall(u.span.end), self._clock.wall()
         return EstimateV1(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -124,6 +124,7 @@ class FakeSpeakers:
 
     def __init__(self) -> None:
         self.heard = self.forgotten = 0
+        self.asked: list[dict[str, object]] = []
 
     def push(self, item: Segment | Progress) -> Iterator[Segment | Progress]:
         if isinstance(item, Segment):
@@ -136,6 +137,10 @@ class FakeSpeakers:
 
     def forget(self) -> None:
         self.forgotten += 1
+
+    def merge(self, body: Mapping[str, object]) -> str:
+        self.asked.append(dict(body))
+        return "merged"
 
 
 class FakeTranscriber:

@@ -1,4 +1,5 @@
-"""``cmd/<verb>``: others ask this node to pause, resume, purge or name a speaker, and get an answer."""
+"""``cmd/<verb>``: others ask this node to pause, resume, purge, name or merge speakers, and get an
+answer."""
 
 from __future__ import annotations
 

@@ -82,6 +82,7 @@ class Clusters:
         self._sums = [_unit(np.asarray(k, np.float64)) * ENROLLED for k in known]
         self._seconds = [ENROLLED] * len(known)
         self._ids = list(range(len(known)))
+        self._called: dict[int, int] = {}  # the id that a voice goes by, where somebody said it is another's
         self.next = max(first, len(known))
         self.heard = 0.0  # seconds of speech
 
@@ -95,6 +96,20 @@ class Clusters:
         """How many are told apart now, enrolled ones included."""
         return len(set(self._ids))
 
+    @property
+    def known(self) -> frozenset[int]:
+        """The ids that voices go by now."""
+        return frozenset(self._name(i) for i in self._ids)
+
+    def merge(self, gone: int, kept: int) -> None:
+        """The voice ``gone`` goes by the id ``kept`` from now on, however different the two sound.
+
+        Both stay groups of their own, so that each is known again by what it is like.
+        """
+        for i in set(self._ids):
+            if self._name(i) == gone:
+                self._called[i] = kept
+
     def add(self, embedding: Floats, seconds: float) -> Heard:
         """A stretch of ``seconds`` of one voice, with its mean embedding ``[D]``."""
         v = _unit(np.asarray(embedding, np.float64))
@@ -105,23 +120,40 @@ class Clusters:
         self._seconds.append(seconds)
         self._ids.append(-1)
         merged = self._lead(v) if self.heard < self._rules.settle else self._regroup()
-        number = self._ids[-1]
-        confidence = _confidence(number, self._likeness(v, len(self._ids) - 1), self._threshold)
+        heard = self._heard(self._ids[-1], self._likeness(v, len(self._ids) - 1), self._told(merged))
         self._forget()
-        return Heard(number, confidence, merged)
+        return heard
 
     def guess(self, embedding: Floats) -> Heard:
         """Whose voice it seems to be, by what is known; nothing is remembered."""
         v = _unit(np.asarray(embedding, np.float64))
         likeness = self._likeness(v, len(self._ids))
         if self._new(likeness):
-            return Heard(self.next, _confidence(self.next, likeness, self._threshold), {})
+            return self._heard(self.next, likeness)
         return self._nearest(v)
 
     def _nearest(self, v: Array) -> Heard:
         likeness = self._likeness(v, len(self._ids))
-        number = max(likeness, key=lambda i: likeness[i])
-        return Heard(number, _confidence(number, likeness, self._threshold), {})
+        return self._heard(max(likeness, key=lambda i: likeness[i]), likeness)
+
+    def _heard(
+        self, number: int, likeness: Mapping[int, float], merged: Mapping[int, int] | None = None
+    ) -> Heard:
+        """Voice ``number`` by the id it goes by; voices of one id are no rivals."""
+        named: dict[int, float] = {}
+        for i, value in likeness.items():
+            named[self._name(i)] = max(value, named.get(self._name(i), -1.0))
+        name = self._name(number)
+        return Heard(name, _confidence(name, named, self._threshold), merged or {})
+
+    def _name(self, number: int) -> int:
+        return self._called.get(number, number)
+
+    def _told(self, merged: Mapping[int, int]) -> dict[int, int]:
+        """``merged`` voices by the ids they went by; an id is gone when no voice goes by it any more."""
+        gone = {self._name(i): self._name(kept) for i, kept in merged.items()}
+        self._called = {i: name for i, name in self._called.items() if i in self._ids}
+        return {i: kept for i, kept in gone.items() if i not in self.known}
 
     @property
     def _share(self) -> float:

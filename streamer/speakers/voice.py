@@ -8,7 +8,8 @@ is not: overlapping speech is not taken apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +103,8 @@ class Tracker:
         self._merged: dict[int, list[int]] = {}  # what is still to be told, by the voice that remains
         self._forgotten = False
         self._clusters = self._fresh(0)
+        self._asked: deque[tuple[int, int]] = deque()  # merges from other threads, for the next push
+        self._ids = self._clusters.known
 
     @property
     def bits(self) -> int:
@@ -115,6 +118,9 @@ class Tracker:
         if self._forgotten:
             self._clusters, self._heard, self._forgotten = self._fresh(self._clusters.next), None, False
             self._merged.clear()
+            self._ids = self._clusters.known
+        while self._asked:
+            self._merge(*self._asked.popleft())
         windows = self._listen(item)
         if item.final:
             self._heard = None
@@ -130,6 +136,40 @@ class Tracker:
     def forget(self) -> None:
         """Know no voice any more, but use no id again; callable from any thread."""
         self._forgotten = True
+
+    def merge(self, body: Mapping[str, object]) -> str:
+        """From the next utterance on, the voice ``body["speaker"]`` goes by the id ``body["into"]``.
+
+        Callable from any thread. Returns what was done, in words.
+
+        Raises:
+            ConfigError: one of the two is no id that is in use, both are the same, or the first is enrolled.
+        """
+        gone, kept = (self._number(body, key) for key in ("speaker", "into"))
+        if gone == kept:
+            raise ConfigError('merge-speakers: "speaker" and "into" are the same')
+        if gone < len(self._known):
+            raise ConfigError(f"merge-speakers: s{gone} is enrolled; merge the other into it")
+        self._asked.append((gone, kept))
+        return f"s{gone} is s{kept} from the next utterance on"
+
+    def _number(self, body: Mapping[str, object], key: str) -> int:
+        ids = {f"s{i}": i for i in sorted(self._ids)}
+        number = ids.get(str(body.get(key)))
+        if number is None:
+            used = ", ".join(ids) or "none yet"
+            raise ConfigError(f'merge-speakers: "{key}" must be the id of a voice; in use: {used}')
+        return number
+
+    def _merge(self, gone: int, kept: int) -> None:
+        if {gone, kept} <= self._clusters.known:  # neither became another's meanwhile
+            self._clusters.merge(gone, kept)
+            self._note(gone, kept)
+            self._ids = self._clusters.known
+
+    def _note(self, gone: int, kept: int) -> None:
+        """To be told when ``kept`` has spoken next."""
+        self._merged.setdefault(kept, []).extend([gone, *self._merged.pop(gone, [])])
 
     def _fresh(self, first: int) -> Clusters:
         known = [v.embedding for v in self._known]
@@ -182,7 +222,8 @@ class Tracker:
     def _final(self, heard: Heard) -> Speaker:
         """Who that is; what was merged into a voice is told when it has spoken next."""
         for gone, kept in heard.merged.items():
-            self._merged.setdefault(kept, []).extend([gone, *self._merged.pop(gone, [])])
+            self._note(gone, kept)
+        self._ids = self._clusters.known
         merged = tuple(f"s{i}" for i in self._merged.pop(heard.id, []))
         return replace(self._speaker(heard), merged=merged)
 

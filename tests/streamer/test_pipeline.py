@@ -292,6 +292,21 @@ async def test_purge_forgets_voices_and_names() -> None:
     assert [e.speaker.label for e in sink.finals] == ["Ann", None]
 
 
+async def test_a_merge_is_asked_of_the_stage_that_tells_voices_apart() -> None:
+    ctx, speakers = context(), FakeSpeakers()
+    p = replace(graph(both(), [Collect()]), speakers=speakers)
+    await run(p, ctx, lossless=True)
+    assert await ctx.control.ask("merge-speakers", {"speaker": "s1", "into": "s0"}) == "merged"
+    assert speakers.asked == [{"speaker": "s1", "into": "s0"}]
+
+
+async def test_without_such_a_stage_a_merge_is_refused() -> None:
+    ctx = context()
+    await run(graph(both(), [Collect()]), ctx, lossless=True)
+    with pytest.raises(ConfigError, match="not told apart by their voices here"):
+        await ctx.control.ask("merge-speakers", {"speaker": "s1", "into": "s0"})
+
+
 async def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
     ctx = context()
     await run(graph(both(), [Collect()]), ctx, lossless=True)

@@ -47,6 +47,20 @@ def test_an_empty_name_is_taken_away() -> None:
     assert label(p) is None
 
 
+def test_a_name_goes_to_whom_its_speaker_was_merged_into() -> None:
+    p = publisher()
+    p.name({"speaker": "s2", "label": "Ann"})
+    assert p.message(estimate(Speaker("s1", merged=("s2",)))).speaker.label == "Ann"
+    assert (label(p), label(p, "s2")) == ("Ann", None)
+
+
+def test_who_has_a_name_keeps_it_when_another_is_merged_into_them() -> None:
+    p = publisher()
+    p.name({"speaker": "s1", "label": "Bo"})
+    p.name({"speaker": "s2", "label": "Ann"})
+    assert p.message(estimate(Speaker("s1", merged=("s2",)))).speaker.label == "Bo"
+
+
 def test_a_purge_forgets_names() -> None:
     p = publisher()
     p.name({"speaker": "s1", "label": "Ann"})

@@ -138,6 +138,44 @@ def test_a_merged_id_does_not_come_back() -> None:
         assert h.id not in gone
 
 
+def test_two_voices_that_somebody_merged_have_one_id_from_then_on() -> None:
+    clusters, room = Clusters(), Room(3)
+    assert {h.id for h in talk([0, 1, 2], clusters, room)} == {0, 1, 2}
+    clusters.merge(2, 0)
+    assert clusters.known == {0, 1}
+    turns = [2, 0, 1, 2, 1] * 60
+    heard = talk(turns, clusters, room)
+    assert [h.id for h in heard] == [1 if person == 1 else 0 for person in turns]
+    assert not any(h.merged for h in heard)  # whoever asked knows
+    assert clusters.guess(room.says(2)).id == 0
+
+
+def test_a_merged_voice_is_no_rival_of_the_one_whose_id_it_has() -> None:
+    clusters, room = Clusters(), Room(3, spread=0.2)
+    talk([0, 1, 2] * 10, clusters, room)
+    between = room.says(0) + room.says(2)
+    before = clusters.guess(between).confidence
+    clusters.merge(2, 0)
+    assert clusters.guess(between).confidence > before + 0.1
+
+
+def test_merged_voices_go_along_when_their_id_is_merged_again() -> None:
+    clusters, room = Clusters(), Room(4)
+    talk([0, 1, 2, 3], clusters, room)
+    clusters.merge(3, 2)
+    clusters.merge(2, 0)
+    assert {h.id for h in talk([3, 2, 0] * 20, clusters, room)} == {0}
+
+
+def test_an_id_is_told_as_gone_only_when_no_voice_has_it_any_more() -> None:
+    clusters, room = Clusters(), Room(3)
+    talk([0, 1, 2], clusters, room)
+    clusters.merge(1, 0)
+    assert clusters._told({1: 2}) == {}  # 0 lives on
+    clusters._ids = [2, 2, 2]
+    assert clusters._told({0: 2}) == {0: 2}
+
+
 def test_enrolled_voices_are_known_from_the_first_word_by_the_first_ids() -> None:
     room = Room(3)
     clusters = Clusters(known=[room.says(0), room.says(1)])

@@ -20,7 +20,7 @@ from streamer.segmenter import Segmenter
 from streamer.speakers.enrolled import Voice, store
 from streamer.speakers.voice import Config, Tracker, listen
 from streamer.stage import run_inline
-from streamer.types import RATE, AudioChunk, Floats, Progress, Segment
+from streamer.types import RATE, AudioChunk, Floats, Progress, Segment, Speaker
 from streamer.vad import silero
 from tests.data import shared_data, speaker_encoder
 
@@ -118,6 +118,65 @@ def test_forgotten_voices_get_new_ids() -> None:
     stage.forget()
     assert who(run_inline(stage, [segment("1" * 10, 10)])) == ["s2"]
     assert stage.bits == 1
+
+
+def speakers(stage: Tracker, *said: Segment) -> list[Speaker]:
+    return [i.speaker for i in run_inline(stage, said) if isinstance(i, Segment) and i.speaker]
+
+
+def test_a_merge_holds_from_the_next_utterance_on_and_is_told_once() -> None:
+    stage = tracker()
+    run_inline(stage, [segment("1" * 10), segment("2" * 10, 5), segment("3" * 10, 10)])
+    assert stage.merge({"speaker": "s2", "into": "s0"}) == "s2 is s0 from the next utterance on"
+    after = speakers(stage, segment("2" * 10, 15), segment("3" * 10, 20), segment("1" * 10, 25))
+    assert [(s.id, s.merged) for s in after] == [("s1", ()), ("s0", ("s2",)), ("s0", ())]
+
+
+def test_what_was_merged_into_a_merged_voice_is_told_as_well() -> None:
+    stage = tracker()
+    run_inline(stage, [segment(c * 10, i * 5.0) for i, c in enumerate("123")])
+    stage.merge({"speaker": "s2", "into": "s1"})
+    stage.merge({"speaker": "s1", "into": "s0"})
+    (after,) = speakers(stage, segment("3" * 10, 15))
+    assert (after.id, set(after.merged)) == ("s0", {"s1", "s2"})
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ({}, r'"speaker" must be the id of a voice; in use: s0, s1'),
+        ({"speaker": "s1"}, '"into" must be the id'),
+        ({"speaker": "s7", "into": "s0"}, '"speaker" must be the id'),
+        ({"speaker": 1, "into": "s0"}, '"speaker" must be the id'),
+        ({"speaker": "s1", "into": "s1"}, "the same"),
+    ],
+)
+def test_a_merge_that_makes_no_sense_is_refused(body: dict[str, object], says: str) -> None:
+    stage = tracker()
+    run_inline(stage, [segment("1" * 10), segment("2" * 10, 5)])
+    with pytest.raises(ConfigError, match=says):
+        stage.merge(body)
+
+
+def test_an_enrolled_voice_keeps_its_id() -> None:
+    ann = Voice("Ann", tones([sound("1")])[0])
+    stage = Tracker(Config(), tones, known=[ann])
+    run_inline(stage, [segment("2" * 10)])
+    with pytest.raises(ConfigError, match="s0 is enrolled"):
+        stage.merge({"speaker": "s0", "into": "s1"})
+    stage.merge({"speaker": "s1", "into": "s0"})
+    (after,) = speakers(stage, segment("2" * 10, 5))
+    assert (after.id, after.label) == ("s0", "Ann")
+
+
+def test_a_merge_of_voices_that_were_forgotten_meanwhile_is_dropped() -> None:
+    stage = tracker()
+    run_inline(stage, [segment("1" * 10), segment("2" * 10, 5)])
+    stage.merge({"speaker": "s1", "into": "s0"})
+    stage.forget()
+    assert [(s.id, s.merged) for s in speakers(stage, segment("2" * 10, 10))] == [("s2", ())]
+    with pytest.raises(ConfigError, match="in use: s2"):
+        stage.merge({"speaker": "s1", "into": "s0"})
 
 
 def test_no_more_is_kept_after_hours_than_after_minutes() -> None:
