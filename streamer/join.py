@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .faces.link import Links
 from .types import FaceSample, Progress, Segment, Span, Speaker, Utterance
 
 ONE_SPEAKER = Speaker("s0")
@@ -51,7 +53,8 @@ class Join:
         self._seen = {"audio": -math.inf if audio else math.inf, "video": -math.inf if video else math.inf}
         self._quiet = -math.inf if audio else math.inf
         self._cursor = 0.0  # where the next silent window begins
-        self._last_face = -math.inf
+        self._last_face = self._last_picture = -math.inf
+        self._links, self._forgotten = Links(), False
 
     def seen(self, track: str) -> float:
         """Seconds of ``track`` (``audio`` or ``video``) that have come through here."""
@@ -66,10 +69,16 @@ class Join:
                 self._last_face = item.time
             case Progress(track=track, time=time, quiet=quiet):
                 self._seen[track] = max(self._seen[track], time)
+                if track == "video" and time < math.inf:
+                    self._last_picture = max(self._last_picture, time)
                 if track == "audio":
                     self._quiet = max(self._quiet, quiet)
         yield from self._ready_ones()
         self._forget()
+
+    def forget(self) -> None:
+        """Whose face is whose is to be learnt anew (purge); callable from any thread."""
+        self._forgotten = True
 
     def flush(self) -> Iterator[Utterance]:
         self._seen = {"audio": math.inf, "video": math.inf}
@@ -110,7 +119,19 @@ class Join:
         speaker = segment.speaker or ONE_SPEAKER
         if self._channels > 1:
             speaker = Speaker(f"s{segment.audio.channel}", confidence=1.0)
-        return Utterance(segment.span, segment, self._faces_in(segment.span), speaker)
+        return self._linked(Utterance(segment.span, segment, self._faces_in(segment.span), speaker))
+
+    def _linked(self, u: Utterance) -> Utterance:
+        """With the speaker's own face, and no other, where it is clear which that is and it was seen.
+
+        Learns from finals. Those that the pictures do not reach are left out: nobody looked.
+        """
+        if self._forgotten:
+            self._links, self._forgotten = Links(), False
+        if u.final and u.span.end <= self._last_picture:
+            self._links.count(u)
+        own = self._links.face(u.speaker)
+        return replace(u, faces=self._links.of(u.speaker, u.faces), speaker=replace(u.speaker, face=own))
 
     def _window(self, span: Span) -> Iterator[Utterance]:
         faces = self._faces_in(span)

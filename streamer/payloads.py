@@ -25,12 +25,16 @@ class Message(BaseModel):
 
 
 class SpeakerV1(Message):
-    """``merged``: ids of earlier estimates that turned out to be this speaker's; told once, in a final."""
+    """``merged``: ids of earlier estimates that turned out to be this speaker's; told once, in a final.
+
+    ``face``: the face that is this speaker's, where that is clear; null otherwise.
+    """
 
     id: str
     label: str | None = None
     confidence: Unit | None = None
     merged: list[str] = []
+    face: str | None = None
 
 
 class EmotionV1(Message):

@@ -233,6 +233,7 @@ async def run(
     async def purge() -> str:
         await tracks.cut()
         p.fusion.forget(tracks.latest)
+        p.join.forget()
         publisher.forget()
         if p.speakers is not None:
             p.speakers.forget()

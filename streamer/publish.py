@@ -94,6 +94,7 @@ class Publisher:
                 label=self._label(u.speaker) if session.publish_text else None,  # it may be a name
                 confidence=None if u.speaker.confidence is None else round(u.speaker.confidence, DIGITS),
                 merged=list(u.speaker.merged),
+                face=None if u.speaker.face is None else f"f{u.speaker.face}",
             ),
             start=round(u.span.start + session.offset, DIGITS),
             end=round(u.span.end + session.offset, DIGITS),

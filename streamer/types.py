@@ -82,13 +82,15 @@ class Progress:
 class Speaker:
     """``id`` holds no name; ``confidence`` is None where nothing measured who spoke.
 
-    ``merged``: ids of earlier utterances that turned out to be this speaker's, told once.
+    ``merged``: ids of earlier utterances that turned out to be this speaker's, told once. ``face``: number of
+    the face that is this speaker's, where that is clear.
     """
 
     id: str
     label: str | None = None
     confidence: float | None = None
     merged: tuple[str, ...] = ()
+    face: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -146,3 +146,71 @@ def test_a_channel_of_its_own_says_who_speaks_whatever_the_voice() -> None:
     known = replace(segment(0.5, 1.0, channel=1), speaker=Speaker("s3", confidence=0.8))
     (utterance,) = Join(Config(), video=False, channels=2).push(known)
     assert utterance.speaker == Speaker("s1", confidence=1.0)
+
+
+def followed(turns: int = 8) -> list[Segment | FaceSample | Progress]:
+    """Two who speak in turn, 2 s in every 3, before a camera that shows who speaks."""
+    items: list[Segment | FaceSample | Progress] = []
+    for i in range(turns):
+        start, number = i * 3.0, i % 2
+        heard = segment(start, start + 2.0)
+        items.append(replace(heard, speaker=Speaker(f"s{number}", confidence=0.9)))
+        items += [replace(face(start + k / 8), track=number) for k in range(16)]
+        items += [Progress("video", start + 2.5), Progress("audio", start + 2.5, start + 2.5)]
+    return items
+
+
+def test_a_voice_gets_its_face_once_that_is_clear() -> None:
+    made = [u for u in run_inline(Join(Config()), followed()) if u.segment]
+    assert [u.speaker.face for u in made] == [None] * 5 + [1, 0, 1]
+
+
+def test_of_several_faces_only_the_speakers_is_left_then() -> None:
+    both = [replace(face(24.0 + k / 8), track=k % 2) for k in range(16)]
+    heard = replace(segment(24.0, 26.0), speaker=Speaker("s1"))
+    made = run_inline(Join(Config()), [*followed(), *both, heard, Progress("video", 26.0)])
+    assert {f.track for f in made[-1].faces} == {1}
+
+
+def test_a_partial_knows_the_face_and_teaches_nothing() -> None:
+    join, partial = Join(Config()), replace(segment(24.0, 26.0, final=False), speaker=Speaker("s0"))
+    run_inline(join, followed())
+    made = [u.speaker.face for _ in range(20) for u in join.push(partial)]
+    assert made == [0] * 20
+
+
+def test_whose_face_it_is_does_not_depend_on_the_order_of_arrival() -> None:
+    items = followed()
+    sound = [i for i in items if isinstance(i, Segment) or (isinstance(i, Progress) and i.track == "audio")]
+    film = [i for i in items if i not in sound]
+    first, second, third = (
+        [(u.span, u.speaker) for u in run_inline(Join(Config()), order) if u.segment]
+        for order in (items, [*film, Progress("video"), *sound], [*sound, Progress("audio"), *film])
+    )
+    assert first == second == third
+
+
+@pytest.mark.parametrize("looking", [True, False])
+def test_speech_that_the_pictures_do_not_reach_teaches_nothing(looking: bool) -> None:
+    """A camera that has stopped does not show that a face is absent."""
+    join = Join(Config(max_wait=0.1, silent_windows=False), live=True)
+    own = [i for i in followed() if not (isinstance(i, Segment) and i.speaker == Speaker("s1", None, 0.9))]
+    told: list[int | None] = []
+    for item in [i for i in own if not (isinstance(i, FaceSample) and i.track == 1)]:
+        told += [u.speaker.face for u in join.push(item) if u.segment]
+    for i in range(4):
+        start = 30.0 + 3 * i
+        list(join.push(replace(segment(start, start + 2.0), speaker=Speaker("s1"))))
+        if looking:
+            list(join.push(Progress("video", start + 2.0)))
+        list(join.push(Progress("audio", start + 2.5, start + 2.5)))
+    (last,) = join.push(replace(segment(50.0, 51.0, final=False), speaker=Speaker("s0")))
+    assert [*told, last.speaker.face] == [None] * 4 + [0 if looking else None]
+
+
+def test_after_a_purge_faces_are_learnt_anew() -> None:
+    join = Join(Config())
+    run_inline(join, followed())
+    join.forget()
+    (made,) = join.push(replace(segment(24.0, 26.0, final=False), speaker=Speaker("s0")))
+    assert made.speaker.face is None
