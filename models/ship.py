@@ -41,7 +41,7 @@ def ship(run: Path, seed: int, results: Path, weights: Path = WEIGHTS) -> None:
     text = run / "text.safetensors"
     first = [r for r in rows(results, "meld", seed) if r["variant"] == "full"]
     metrics = {k: first[-1][k] for k in ("dev", "test", "test_noisy")} if first else {}
-    copy(text, weights / "text.safetensors", {**facts(), "seed": seed, "metrics": metrics})
+    copy(text, weights / "text.safetensors", {**facts(), **read_meta(text), "seed": seed, "metrics": metrics})
     tokenizer = text.with_suffix(".tokenizer.json")
     (weights / tokenizer.name).write_bytes(tokenizer.read_bytes())
     fusion = run / "fusion.safetensors"

@@ -15,8 +15,8 @@ import torch
 
 from models import command
 from models.checkpoint import WEIGHTS, digest
-from models.encoders.text import pretrained
-from models.train_meld import Corpus, Features, Setup, Trainer, Variant
+from models.encoders.text import TextEncoder, pretrained
+from models.train_meld import Corpus, Features, Setup, Trainer, Variant, facts
 from models.training.rows import rounded
 
 CONTROLS = ("text+voice", "text-only", "no-context")
@@ -36,6 +36,9 @@ def parser() -> argparse.ArgumentParser:
         help="first stage: text encoder and fusion on MELD (words and voice)",
         description="Fine-tunes MiniLM and the conversation model together on MELD, past context only, "
         "anonymous speakers. A seed ends with one line of figures, after about 12 minutes of a quiet core.",
+    )
+    meld.add_argument(
+        "--start", type=Path, help="the encoder of models.train_sentences to go on from (default: MiniLM)"
     )
     meld.add_argument("--frozen", action="store_true", help="control: leave MiniLM as it is")
     meld.add_argument("--no-context", action="store_true", help="control: every utterance by itself")
@@ -78,10 +81,12 @@ def train_meld(args: argparse.Namespace) -> None:
     features: Features | None = None
     for seed in args.seeds:
         if features is None or not args.frozen:
-            features = Features(pretrained(), frozen=args.frozen)
+            encoder = TextEncoder.trainable(args.start) if args.start else pretrained()
+            features = Features(encoder, frozen=args.frozen)
         began = time.monotonic()
         folder = args.out / variant.name / f"seed{seed}"
-        trainer = Trainer(corpus, setup, variant, seed, folder, features)
+        about = facts(features.encoder.meta if args.start else None)
+        trainer = Trainer(corpus, setup, variant, seed, folder, features, about)
         with command.bar() as bar:
             task = bar.add_task(f"{variant.name} seed {seed}", total=trainer.total)
             for step, _, said in trainer.run():
@@ -89,14 +94,14 @@ def train_meld(args: argparse.Namespace) -> None:
                 if said:
                     log.info("%s seed %d: %s, %.0f s", variant.name, seed, said, time.monotonic() - began)
         figures = trainer.finish()
-        keep(args, {"experiment": "meld", "variant": variant.name, "seed": seed, **figures}, setup)
+        row = {"experiment": "meld", "variant": variant.name, "seed": seed, **figures}
+        keep(args, row | ({"start": digest(args.start)} if args.start else {}), setup)
 
 
 def train_fusion(args: argparse.Namespace) -> None:
     """Train and measure the fusion of each seed, or its controls."""
     from models import train_fusion as stage
     from models.encoders.face import FaceNet
-    from models.encoders.text import TextEncoder
     from models.synthetic_faces import faces
 
     setup = Setup.read(args.config)

@@ -31,6 +31,7 @@ from models.training.store import save_state
 
 log = logging.getLogger(__name__)
 VERSION = "0.1.0"
+MINILM = {"all-MiniLM-L6-v2": "Apache-2.0"}
 NOISY = 0.30  # word error rate of the evaluation row, about that of the embedded recogniser
 
 
@@ -333,15 +334,17 @@ def encode(encoder: TextEncoder, group: Sequence[Example], *, grad: bool) -> lis
         return list(torch.split(torch.cat(parts)[back], [len(e.texts) for e in group]))
 
 
-def facts() -> dict[str, Any]:
-    """What the header of the encoder's file says of it."""
+def facts(start: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What the header of the encoder's file says of it; ``start``: the header of the one it began as."""
+    before = start or {"data": ["all-MiniLM-L6-v2 (initial weights)"], "data_licences": MINILM}
+    own = "MELD train (Poria et al. 2019)"
     return {
         "name": "lmam-text",
         "version": VERSION,
         "labels": list(meld.LABELS),
-        "data": ["all-MiniLM-L6-v2 (initial weights)", "MELD train (Poria et al. 2019)"],
+        "data": [*(d for d in before["data"] if d != "meld train"), own],
         "data_licences": {
-            "all-MiniLM-L6-v2": "Apache-2.0",
+            **{name: licence for name, licence in before["data_licences"].items() if name != "meld"},
             "MELD labels": "GPL-3.0",
             "MELD text": "TV-show content, research",
         },

@@ -162,6 +162,18 @@ class TextEncoder:
         net.to(device).eval().requires_grad_(False)
         return cls(net, read_tokenizer(path.with_suffix(".tokenizer.json")), stored.meta)
 
+    @classmethod
+    def trainable(cls, path: Path, dropout: float = 0.1) -> TextEncoder:
+        """The encoder in ``path`` for training to go on from: with dropout and gradient.
+
+        Raises:
+            CheckpointError: as `load`.
+        """
+        stored = cls.load(path)
+        net = MiniLM(stored.net.config, dropout)
+        net.load_state_dict(stored.net.state_dict())
+        return cls(net, stored.tokenizer, stored.meta)
+
     @property
     def dim(self) -> int:
         """How many features a text has."""

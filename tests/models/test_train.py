@@ -12,7 +12,7 @@ from models.batches import Example
 from models.encoders.text import TextEncoder
 from models.normalise import Prior
 from models.train import main
-from models.train_meld import Corpus, Features, Setup, Trainer, Variant, noisy
+from models.train_meld import MINILM, Corpus, Features, Setup, Trainer, Variant, facts, noisy
 from tests.data import ROOT
 from tests.models.encoders.test_text import small_encoder
 
@@ -77,6 +77,22 @@ def test_fine_tuning_moves_the_encoder_and_measures_its_int8_file(tmp_path: Path
     row = run.finish()
     assert {"dev", "test", "test_noisy", "test_voice_masked", "temperature"} <= set(row)
     assert TextEncoder.load(tmp_path / "text.safetensors").meta["commercial_use"] == "no"
+
+
+def test_an_encoder_that_went_on_from_another_names_its_data(tmp_path: Path) -> None:
+    """Each once, with its licence; it has dropout and gradient again."""
+    about = {
+        "data": ["all-MiniLM-L6-v2 (initial weights)", "meld train", "goemotions train"],
+        "data_licences": {"all-MiniLM-L6-v2": "Apache-2.0", "meld": "?", "goemotions": "CC BY 4.0"},
+    }
+    small_encoder().save(tmp_path / "text.safetensors", about, int8=False)
+    again = TextEncoder.trainable(tmp_path / "text.safetensors")
+    assert again.net.drop.p == 0.1
+    assert all(p.requires_grad for p in again.net.parameters())
+    assert torch.equal(again.net.word.weight, small_encoder().net.word.weight)
+    found = facts(again.meta)
+    assert found["data"][1:] == ["goemotions train", "MELD train (Poria et al. 2019)"]
+    assert found["data_licences"] == {**MINILM, "goemotions": "CC BY 4.0", **facts()["data_licences"]}
 
 
 @pytest.mark.parametrize(
