@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,13 +64,16 @@ def meetings(data: Path, vad: Any) -> Iterator[Recording]:
         yield recording(path.stem, np.asarray(pcm.mean(1), np.float32), turns, vad)
 
 
-def people(data: Path, corpus: str) -> dict[str, list[Floats]]:
-    """The speech of everybody in ``corpus``: clips without the silence at both ends, long ones cut at a pause."""
+def people(data: Path, corpus: str, emotions: Collection[str] = ()) -> dict[str, list[Floats]]:
+    """The speech of everybody in ``corpus``: clips without the silence at both ends, long ones cut at a pause.
+
+    ``emotions``: clips of these only.
+    """
     root = data / corpus
     with (root / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("channels", "1") == "1" and row["speaker"]]
     found: dict[str, list[Floats]] = {}
-    for row in rows:
+    for row in (row for row in rows if not emotions or row["emotion"] in emotions):
         found.setdefault(f"{corpus} {row['speaker']}", []).extend(_pieces(_speech(_read(root, row))))
     return found
 
@@ -80,30 +83,40 @@ def seconds(clips: Sequence[Floats]) -> float:
 
 
 def conversation(
-    voices: Mapping[str, list[Floats]], length: float, rng: np.random.Generator
+    voices: Mapping[str, list[Floats]],
+    length: float,
+    rng: np.random.Generator,
+    overlap: float = 0.0,
+    shares: Sequence[float] | None = None,
 ) -> tuple[Floats, list[Turn]]:
     """``voices``, all equally loud, in turns of about 3 s until ``length`` seconds are full.
 
     Pauses of 0.05 to 0.25 s between the clips of a turn, 0.1 to 0.8 s more between turns. When all clips of
-    somebody were said, they come again.
+    somebody were said, they come again. ``overlap``: share of the turns that begin 0.3 to 1.2 s too early, while
+    the one before goes on. ``shares``: how often each has the next turn, also after their own; without it everybody else
+    is as likely.
     """
     gain = {n: LOUD / np.sqrt(np.mean(np.square(np.concatenate(c)))) for n, c in voices.items()}
     waiting: dict[str, list[int]] = {name: [] for name in voices}
-    sound: list[Floats] = []
+    placed: list[tuple[int, Floats]] = []
     turns: list[Turn] = []
     at, last = 0, ""
     while at < length * RATE:
-        last = str(rng.choice([n for n in voices if n != last] or list(voices)))
+        others = [n for n in voices if n != last or shares is not None] or list(voices)
+        last = str(rng.choice(others, p=shares))
         left = float(np.clip(rng.lognormal(np.log(TURN), 0.6), 0.8, 15.0))
         while left > 0:
             waiting[last] = waiting[last] or list(rng.permutation(len(voices[last])))
             clip = voices[last][waiting[last].pop()] * gain[last]
             turns.append((at / RATE, (at + len(clip)) / RATE, last))
-            sound += [clip, _pause(0.05, 0.25, rng)]
-            at, left = at + len(clip) + len(sound[-1]), left - len(clip) / RATE
-        sound.append(_pause(0.1, 0.8, rng))
-        at += len(sound[-1])
-    pcm = np.concatenate(sound)
+            placed.append((at, clip))
+            at, left = at + len(clip) + _samples(0.05, 0.25, rng), left - len(clip) / RATE
+        at += _samples(0.1, 0.8, rng)
+        if overlap and rng.random() < overlap:
+            at = max(placed[-1][0], placed[-1][0] + len(placed[-1][1]) - _samples(0.3, 1.2, rng))
+    pcm = np.zeros(max(at, *(begin + len(clip) for begin, clip in placed)), np.float32)
+    for begin, clip in placed:
+        pcm[begin : begin + len(clip)] += clip
     return np.asarray(pcm + rng.normal(0, 1e-4, len(pcm)), np.float32), turns
 
 
@@ -144,5 +157,5 @@ def _pieces(pcm: Floats) -> list[Floats]:
     return [pcm[:at], *_pieces(pcm[at:])]
 
 
-def _pause(shortest: float, longest: float, rng: np.random.Generator) -> Floats:
-    return np.zeros(round(rng.uniform(shortest, longest) * RATE), np.float32)
+def _samples(shortest: float, longest: float, rng: np.random.Generator) -> int:
+    return round(rng.uniform(shortest, longest) * RATE)

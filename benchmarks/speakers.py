@@ -3,6 +3,7 @@
     OMP_NUM_THREADS=1 python -m benchmarks.speakers --data ../shared/data [--weights FILE] [--json FILE]
     OMP_NUM_THREADS=1 python -m benchmarks.speakers --data ../shared/data --tune 24
     OMP_NUM_THREADS=1 python -m benchmarks.speakers --data ../shared/data --leave-one-out
+    OMP_NUM_THREADS=1 python -m benchmarks.speakers --data ../shared/data --openings even
 
 Meetings: the 12 meeting excerpts of ``diarization`` (30 s each), no collar, overlap scored, pooled (pyannote.metrics):
 on the segments of the program's own detector, and on those of one that knows the reference's speech. The
@@ -18,6 +19,11 @@ somebody else than in a minute before; ids that were heard for under 5 s of a mi
 first ten actors, EmoDB and the Urdu talk shows, some in rooms with noise. None of them is in any recording above. ``--leave-one-out``
 chooses the two constants that matter in 30 s anew for each meeting, on the eleven others, and pools the twelfths.
 
+``--openings even`` chooses the same two, and the level that sound is brought to, where no meeting is heard: on
+half-minute conversations of 2 to 4 people (the same other people, actors and Germans in their calm takes), half of them
+in rooms with noise, with overlapping turns. Only then it measures that choice on the meetings. ``--openings uneven``: of
+1 to 4 people who have the floor unequally often.
+
 Cost: processor time of all that tells voices apart, with partials, on one thread. Needs the extra ``bench``, soundfile
 and the speaker encoder (docs/speakers.md).
 """
@@ -32,6 +38,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +84,7 @@ WIDE: dict[str, tuple[float, ...]] = {
     "near": (0.55, 0.6, 0.64, 0.66, 0.68, 0.7, 0.72, 0.74, 0.76, 0.8),
     "change": (0.3, 0.33, 0.36, 0.4, 0.45, 0.5),
 }
+LEVELS = (-30.0, -27.0, -24.0, -21.0)  # dBFS
 Encode = Callable[[Sequence[Floats]], Floats]
 
 
@@ -226,6 +234,27 @@ def tuning(data: Path, seed: int) -> Iterator[tuple[str, list[Recording]]]:
         yield name, made
 
 
+def openings(data: Path, seed: int, even: bool) -> list[Recording]:
+    """Half-minute conversations of people of `tuning`, as calm as people in meetings are."""
+    calm = ("neutral", "calm", "boredom")
+    actors, german, urdu = (
+        people(data, corpus, e) for corpus, e in (("ravdess", calm), ("emodb", calm), ("urdu", ()))
+    )
+    early = {name: actors[name] for name in sorted(actors)[:10]}
+    talkers = {name: clips for name, clips in urdu.items() if seconds(clips) >= 10.0}
+    rng, vad, made = np.random.default_rng(seed), detector(), []
+    for number in range(72):
+        pool = (early, german, talkers, early | german | talkers)[number % 4]
+        count = 2 + number // 4 % 3 if even else 1 + number // 4 % 4
+        who = rng.choice(sorted(pool), count, replace=False)
+        shares = None if even else rng.dirichlet(np.ones(count)).tolist()
+        pcm, turns = conversation({str(w): pool[str(w)] for w in who}, 30.0, rng, 0.3, shares)
+        if number // (4 if even else 16) % 2:
+            pcm = in_a_room(pcm, data, float(rng.uniform(10, 20)), rng)
+        made.append(recording(f"opening {number}", pcm, turns, vad, every=None))
+    return made
+
+
 def evaluate(data: Path, encode: Encode, seed: int) -> list[Row]:
     rows = []
     for name, recordings in evaluation(data, seed):
@@ -262,15 +291,9 @@ def leave_one_out(data: Path, encode: Encode) -> dict[str, Any]:
 
     In 30 s nothing but these two constants matters. Of equally good choices the first counts.
     """
-    remembered = _remembering(encode)
     recordings = [r for r in meetings(data, detector()) if r.name != "phone_call"]
-    choices = [dict(zip(WIDE, values, strict=True)) for values in itertools.product(*WIDE.values())]
-    total = np.array([sum(b - a for a, b, _ in r.turns) for r in recordings])
-    confused = np.zeros((len(choices), len(recordings)))
-    for i, choice in enumerate(choices):
-        for j, r in enumerate(recordings):
-            run = ours(r, remembered, Rules(near=choice["near"]), choice["change"])
-            confused[i, j] = measure(r.name, [r], [run]).confusion / 100 * total[j]
+    total, confused = _confused(recordings, encode)
+    choices = _choices()
     best = [int((confused.sum(1) - confused[:, j]).argmin()) for j in range(len(recordings))]
     held_out = sum(confused[i, j] for j, i in enumerate(best))
     return {
@@ -281,6 +304,42 @@ def leave_one_out(data: Path, encode: Encode) -> dict[str, Any]:
             for c, k in zip(choices, confused, strict=True)
         ],
     }
+
+
+def choose_on_openings(data: Path, seed: int, even: bool, load: Callable[[float], Encode]) -> dict[str, Any]:
+    """The confusion of `openings` (percent) at every level and choice of `WIDE`, and the meetings' at the best."""
+    recordings, choices, found = openings(data, seed, even), _choices(), []
+    for level in LEVELS:
+        total, confused = _confused(recordings, load(level))
+        shares = 100 * confused.sum(1) / total.sum()
+        found += [{"level": level, **c, "confusion": float(s)} for c, s in zip(choices, shares, strict=True)]
+    best = min(found, key=lambda f: f["confusion"])
+    held = [r for r in meetings(data, detector()) if r.name != "phone_call"]
+    encode, rules = load(best["level"]), Rules(near=best["near"])
+    one = measure("openings: one speaker", recordings, [one_speaker(r) for r in recordings])
+    rows = [measure("meetings: one speaker", held, [one_speaker(r) for r in held])]
+    rows.append(measure("meetings: ours", held, [ours(r, encode, rules, best["change"]) for r in held]))
+    return {
+        "best": best,
+        "rows": [asdict(row) for row in (one, *rows)],
+        "all": sorted(found, key=lambda f: f["confusion"]),
+    }
+
+
+def _choices() -> list[dict[str, float]]:
+    return [dict(zip(WIDE, values, strict=True)) for values in itertools.product(*WIDE.values())]
+
+
+def _confused(recordings: Sequence[Recording], encode: Encode) -> tuple[Any, Any]:
+    """Seconds of speech of each recording ``[R]``, and how many went to somebody else by each choice ``[C, R]``."""
+    remembered, choices = _remembering(encode), _choices()
+    total = np.array([sum(b - a for a, b, _ in r.turns) for r in recordings])
+    confused = np.zeros((len(choices), len(recordings)))
+    for i, choice in enumerate(choices):
+        for j, r in enumerate(recordings):
+            run = ours(r, remembered, Rules(near=choice["near"]), choice["change"])
+            confused[i, j] = measure(r.name, [r], [run]).confusion / 100 * total[j]
+    return total, confused
 
 
 def _remembering(encode: Encode) -> Encode:
@@ -319,15 +378,27 @@ def main() -> None:
     parser.add_argument(
         "--leave-one-out", action="store_true", help="choose on eleven meetings, measure the twelfth"
     )
+    parser.add_argument(
+        "--openings",
+        choices=("even", "uneven"),
+        help="choose on half-minute conversations, measure the meetings",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     args = parser.parse_args()
     try:
-        encode = SpeakerNet.load(args.weights).embed
+        net = SpeakerNet.load(args.weights)
+        encode = net.embed
     except CheckpointError as error:
         raise SystemExit(str(error)) from error
     if args.leave_one_out:
         report: Any = leave_one_out(args.data, encode)
         print(json.dumps({key: report[key] for key in ("confusion", "chosen")}, indent=1))
+    elif args.openings:
+        even = args.openings == "even"
+        report = choose_on_openings(args.data, args.seed, even, lambda level: partial(net.embed, level=level))
+        print(
+            json.dumps({"best": report["best"], "rows": report["rows"], "next": report["all"][:10]}, indent=1)
+        )
     elif args.tune is not None:
         report = tune(args.data, encode, args.seed, args.tune)
         for found in report[:10]:

@@ -84,13 +84,16 @@ class SpeakerNet(nn.Module):
         return net.to(device).eval()
 
     @torch.inference_mode()
-    def embed(self, stretches: Sequence[Pcm]) -> NDArray[np.float32]:
-        """Embeddings ``[B, 256]`` of ``stretches`` that are equally long, each float32 ``[N]`` at 16 kHz."""
+    def embed(self, stretches: Sequence[Pcm], level: float = LEVEL) -> NDArray[np.float32]:
+        """Embeddings ``[B, 256]`` of ``stretches`` that are equally long, each float32 ``[N]`` at 16 kHz.
+
+        Each is brought to ``level`` dBFS; another than the usual one is for measuring.
+        """
         pcm_BN = torch.from_numpy(np.stack(stretches)).to(self.linear.weight.device)
         short = round(SHORTEST * RATE) - pcm_BN.shape[1]
         if short > 0:
             pcm_BN = nn.functional.pad(pcm_BN, (0, short))
-        made: NDArray[np.float32] = self(mel_power(pcm_BN)).cpu().numpy()
+        made: NDArray[np.float32] = self(mel_power(pcm_BN, level)).cpu().numpy()
         return made
 
 
