@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models import command
+from models.perception import report as perception
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
 from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
@@ -27,6 +28,7 @@ from models.training.sweep import Job, Line, lines
 ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
+ENCODERS = ("voice",)
 RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
 DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
 Summary = dict[str, Any]
@@ -216,8 +218,9 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
     if duel := duels(planned, runs):
         page += [DUEL, duel]
     text, more = tasks([r for t in TASKS for r in found[t]])
-    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS]
-    return "\n".join(p for p in page if p) + "\n", summaries + more
+    senses, seen = perception.section([r for e in ENCODERS for r in found.get(e, ())])
+    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS, senses]
+    return "\n".join(p for p in page if p) + "\n", summaries + more + seen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -231,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _write(args: argparse.Namespace) -> None:
     found = {c: rows.read(results(c, args.results)) for c in CORPORA}
-    found |= {t: rows.read(args.results / f"{t}.jsonl") for t in TASKS}
+    found |= {t: rows.read(args.results / f"{t}.jsonl") for t in (*TASKS, *ENCODERS)}
     page, summaries = write(found, entries())
     (args.out / "results.md").write_text(page, encoding="utf-8")
     (args.out / "results.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")
