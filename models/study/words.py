@@ -6,7 +6,8 @@ HEAD = """# The study: fusions, hosts and what LMAM adds
 
 Written by `python -m models.study.report` from `results/*.jsonl`; do not edit. Every line of those files is one
 finished run with its configuration, seed, commit and predictions. `python -m models.study --data ../shared/data` runs
-what is missing, so that the study spreads over sittings and machines; **it is not complete yet**, and each table says
+what is missing, so that the study spreads over sittings and machines. Every row of past context is there but for some
+forms of LMAM, and so are the other tasks; of full context, ranks, missing modalities and word errors each table says
 what it lacks.
 
 Protocol: epochs are chosen on dev by weighted F1; test is measured once, at the chosen epoch. Figures are mean ±
@@ -89,5 +90,28 @@ MISSING = "Test weighted F1 with the modality named missing at test time only:"
 CONCLUSIONS = """
 ## What a reader should conclude
 
-This section is written when stages a and d are complete.
+1. **How modalities are fused matters little on these data.** On MOSI fifteen fusions in one host lie within two points,
+   most pairs are ties; on MELD every pair is.
+2. **LMAM does not beat cross-modal attention by a point on MOSI, past-only**: +0.9 [-0.1, +2.3] in the speaker-aware host
+   and nothing in the other two, ten seeds each. It is as good there with 1/24 of the parameters; against MulT's
+   transformer it is 1.5 points better in one host, and a tie in two, with 1/157.
+3. **What it saves is weights, not errors.** In a host of half a million parameters the fusion's share is small; steps take
+   less than a millisecond with any fusion but the transformer.
+4. **With the whole conversation in view it loses** about two points to concat in the bidirectional LSTM on MOSI, and ties
+   in the transformer.
+5. **Concat is the fusion to beat on IEMOCAP-6**: two to four points ahead of LMAM on frozen words in most hosts, less
+   than a point on tuned ones in the better hosts.
+6. **LMAM carries context where nothing else does**: in TextCNN, which sees one utterance at a time, it is worth about ten
+   points on IEMOCAP-6. Elsewhere the plain mean of the window does nearly as well as its attention.
+7. **The words' encoder matters most, and which layer is read matters as much as tuning**: on MELD the last layer of MiniLM
+   gives about 57, four frozen layers 60, fine-tuning 61; on IEMOCAP-6 four frozen layers do as well as fine-tuning.
+8. **Voice helps on IEMOCAP-6** (one to three points over words alone), **not on MELD**, whose sound has laughter and music.
+9. **The host that follows each speaker is best or ties on both dialogue sets**; DialogueRNN comes next at twice the size, graphs and
+   the transformer gain nothing at these lengths.
+10. **Beyond emotions**: for sarcasm no fusion stands out, and naming the speaker alone beats them all on the published
+    folds. For next items, categories through LMAM help GRU4Rec on both sets, and most on Diginetica, where it is the best
+    fusion by MRR; on Tmall SASRec without categories is better than with concat, self-attention or LMAM.
+
+Of the targets that were set beforehand MELD with tuned words is missed: 60.7 in the row with the best dev score, where
+61 was aimed at (three other rows reach 61, chosen by test they would mean nothing). One encoder was tuned for all seeds.
 """
