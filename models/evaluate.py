@@ -19,14 +19,17 @@ from rich.table import Table
 from torch import Tensor
 
 from models import command
+from models.calibration import probabilities
 from models.checkpoint import WEIGHTS, digest, read_meta
 from models.encoders.face import FaceNet
 from models.encoders.text import TextEncoder
 from models.fusion_weights import Fusion, load_fusion
+from models.metrics import selective
 from models.synthetic_faces import faces
-from models.train_fusion import Bank, bank, pairs, subsets
+from models.train_fusion import Bank, bank, pairs, predict, subsets
 from models.train_meld import NOISY, Corpus, noisy
 
+THRESHOLDS = (0.0, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8)  # of confidence, below which one may abstain
 MEASURES = ("weighted_f1", "macro_f1", "accuracy", "ece")
 
 
@@ -62,13 +65,26 @@ def shipped(data: Path, weights: Path, split: str) -> Shipped:
 
 
 def evaluate(data: Path, weights: Path = WEIGHTS, split: str = "test") -> dict[str, Any]:
-    """`models.metrics.scores` of the files in ``weights`` for every subset of the modalities.
+    """`models.metrics.scores` of the files in ``weights`` for every subset of the modalities (``subsets``),
+    and `models.metrics.selective` of words and voice at `THRESHOLDS` (``abstaining``), gold and noisy.
 
     Raises:
         ValueError, CheckpointError: as `shipped`.
     """
     s = shipped(data, weights, split)
-    return subsets(s.fusion.net, s.bank, s.faces, s.fusion.temperatures)
+    found = subsets(s.fusion.net, s.bank, s.faces, s.fusion.temperatures)
+    return {
+        "subsets": found,
+        "abstaining": {kind: abstaining(s, kind == "noisy") for kind in ("gold", "noisy")},
+    }
+
+
+def abstaining(s: Shipped, noisy_text: bool) -> dict[str, dict[str, float]]:
+    """Coverage and accuracy of words and voice by threshold of confidence."""
+    logits_NC, labels_N = predict(s.fusion.net, s.bank, noisy_text=noisy_text)
+    both = s.fusion.temperatures.at(torch.tensor((True, True, False)))
+    probs_NC = probabilities(logits_NC, both)
+    return {f"{t:.2f}": selective(probs_NC, labels_N, t) for t in THRESHOLDS}
 
 
 def table(figures: dict[str, Any], split: str) -> Table:
@@ -78,6 +94,18 @@ def table(figures: dict[str, Any], split: str) -> Table:
     )
     for name, row in figures.items():
         out.add_row(name, *(f"{row[m]:.3f}" if m == "ece" else f"{row[m]:.1f}" for m in MEASURES))
+    return out
+
+
+def abstentions(figures: dict[str, Any], split: str) -> Table:
+    """What abstaining keeps, for the terminal."""
+    out = Table(
+        "abstain below",
+        *(f"{kind}: {m}" for kind in figures for m in ("coverage", "accuracy")),
+        title=f"MELD {split}, words and voice, in percent",
+    )
+    for t in next(iter(figures.values())):
+        out.add_row(t, *(f"{row[t][m]:.1f}" for row in figures.values() for m in ("coverage", "accuracy")))
     return out
 
 
@@ -98,7 +126,8 @@ def _evaluate(args: argparse.Namespace) -> None:
     console = Console()
     with console.status("encoding MELD, about a minute"):
         figures = evaluate(args.data, args.weights, args.split)
-    console.print(table(figures, args.split))
+    console.print(table(figures["subsets"], args.split))
+    console.print(abstentions(figures["abstaining"], args.split))
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

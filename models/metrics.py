@@ -35,6 +35,15 @@ def scores(probs_NC: Tensor, labels_N: Tensor) -> dict[str, float]:
     }
 
 
+def selective(probs_NC: Tensor, labels_N: Tensor, threshold: float) -> dict[str, float]:
+    """What is left where a label with less than ``threshold`` is held back: ``coverage``, the share that is
+    kept, and their ``accuracy``, both in percent (accuracy NaN where nothing is kept)."""
+    confidence_N, guess_N = probs_NC.max(1)
+    kept_N = confidence_N >= threshold
+    right = float((guess_N == labels_N)[kept_N].double().mean())
+    return {"coverage": 100 * float(kept_N.double().mean()), "accuracy": 100 * right}
+
+
 def expected_calibration_error(probs_NC: Tensor, labels_N: Tensor, bins: int = 15) -> float:
     """Mean gap between confidence and accuracy over equal-width bins of confidence (Guo et al. 2017)."""
     confidence_N, guess_N = probs_NC.max(1)

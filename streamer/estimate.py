@@ -26,7 +26,7 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     abstain_below: float = Field(
-        0.3,
+        0.25,
         ge=0,
         le=1,
         description="an estimate whose confidence is lower is marked as abstained (its probabilities are"

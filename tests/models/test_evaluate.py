@@ -14,7 +14,7 @@ from models.batches import Example
 from models.calibration import Temperatures
 from models.checkpoint import digest
 from models.encoders.face import FaceNet
-from models.evaluate import Shipped, evaluate, main, table
+from models.evaluate import Shipped, abstentions, evaluate, main, table
 from models.fusion_weights import load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
@@ -98,6 +98,14 @@ def test_new_temperatures_leave_the_weights_alone(run: Path, monkeypatch: pytest
     assert again.temperatures == found
     assert digest(path) == before
     assert {**again.meta, "config": 0} == {**old.meta, "config": 0}
+
+
+def test_abstaining_is_told_by_threshold(capsys: pytest.CaptureFixture[str]) -> None:
+    gold = {"0.00": {"coverage": 100.0, "accuracy": 63.84}, "0.50": {"coverage": 80.0, "accuracy": 70.0}}
+    Console(width=120).print(abstentions({"gold": gold, "noisy": gold}, "test"))
+    out = capsys.readouterr().out
+    assert "63.8" in out
+    assert "noisy: coverage" in out
 
 
 def test_missing_weights_end_the_command_with_2(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from models.calibration import SUBSETS, Temperatures, fit_temperature, probabilities
 from models.losses import masked_cross_entropy
-from models.metrics import expected_calibration_error, scores
+from models.metrics import expected_calibration_error, scores, selective
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
@@ -95,6 +95,18 @@ def test_each_subset_of_the_modalities_has_its_temperature() -> None:
     assert Temperatures.of(t.table()) == t
     probs = probabilities(torch.tensor([[0.0, 8.0]]).repeat(4, 1), t.at(present))
     assert probs[1, 1] == pytest.approx(1 / (1 + math.exp(-4)))
+
+
+def test_the_unsure_are_held_back() -> None:
+    """Coverage and accuracy are of what has the threshold or more."""
+    probs = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5], [0.2, 0.8]])
+    labels = torch.tensor([0, 0, 1, 1])
+    assert selective(probs, labels, 0.0) == {"coverage": 100, "accuracy": 50}
+    assert selective(probs, labels, 0.7) == {"coverage": 50, "accuracy": 100}
+    assert selective(probs, labels, 0.6)["coverage"] == 75
+    nothing = selective(probs, labels, 0.95)
+    assert nothing["coverage"] == 0
+    assert math.isnan(nothing["accuracy"])
 
 
 @pytest.mark.parametrize("values", [(1.0,) * 7, (0.0,) * 8, (float("nan"),) * 8, (float("inf"),) * 8])
