@@ -22,7 +22,7 @@ chooses the two constants that matter in 30 s anew for each meeting, on the elev
 ``--openings even`` chooses the same two, and the level that sound is brought to, where no meeting is heard: on
 half-minute conversations of 2 to 4 people (the same other people, actors and Germans in their calm takes), half of them
 in rooms with noise, with overlapping turns. Only then it measures that choice on the meetings. ``--openings uneven``: of
-1 to 4 people who have the floor unequally often.
+1 to 4 people who have the floor unequally often, at the usual level.
 
 Cost: processor time of all that tells voices apart, with partials, on one thread. Needs the extra ``bench``, soundfile
 and the speaker encoder (docs/speakers.md).
@@ -50,7 +50,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.checkpoint import CheckpointError
-from models.encoders.speaker import SpeakerNet
+from models.encoders.speaker import LEVEL, SpeakerNet
 from streamer.speakers.changes import CHANGE
 from streamer.speakers.clusters import Rules
 from streamer.speakers.voice import Config, Tracker
@@ -309,7 +309,7 @@ def leave_one_out(data: Path, encode: Encode) -> dict[str, Any]:
 def choose_on_openings(data: Path, seed: int, even: bool, load: Callable[[float], Encode]) -> dict[str, Any]:
     """The confusion of `openings` (percent) at every level and choice of `WIDE`, and the meetings' at the best."""
     recordings, choices, found = openings(data, seed, even), _choices(), []
-    for level in LEVELS:
+    for level in LEVELS if even else (LEVEL,):
         total, confused = _confused(recordings, load(level))
         shares = 100 * confused.sum(1) / total.sum()
         found += [{"level": level, **c, "confusion": float(s)} for c, s in zip(choices, shares, strict=True)]
