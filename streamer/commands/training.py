@@ -102,7 +102,11 @@ def train(
     with worded(console, path):
         recipe = read_table(path).get("recipe")
     if recipe == "shipped":
-        shipped(path, folder_of(data), out, seed or 0)
+        if accelerator not in ("auto", "cpu") or devices != 1:
+            raise ConfigError(
+                f"{path}: what ships is trained by one process on a CPU: leave out --accelerator, --devices"
+            )
+        shipped(path, folder_of(data), out, seed or 0, json_file)
         return
     with worded(console, path):
         config = read(path)
@@ -152,8 +156,9 @@ def resumable(console: Console, state: Path) -> Iterator[None]:
         raise
 
 
-def shipped(path: Path, data: Path, out: Path | None, seed: int) -> None:
-    """Both stages of the weights that ship, for one seed: each goes on where it was interrupted.
+def shipped(path: Path, data: Path, out: Path | None, seed: int, json_file: Path | None = None) -> None:
+    """Both stages of the weights that ship, for one seed: each goes on where it was interrupted, and appends
+    its figures to ``json_file``.
 
     Raises:
         SystemExit: a stage failed; it has said why.
@@ -162,6 +167,7 @@ def shipped(path: Path, data: Path, out: Path | None, seed: int) -> None:
 
     common = ["--data", str(data), "--seeds", str(seed), "--config", str(path)]
     common += ["--out", str(out)] if out else []
+    common += ["--json", str(json_file)] if json_file else []
     with logged(rich.get_console()):  # where its progress bars are
         for stage in ("meld", "fusion"):
             code = main([stage, *common])

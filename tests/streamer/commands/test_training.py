@@ -167,6 +167,13 @@ def test_a_stopped_run_says_how_to_go_on(
     assert "epoch 2:" in said
 
 
+@pytest.mark.parametrize("options", [["--accelerator", "gpu"], ["--devices", "2"]])
+def test_the_shipped_recipe_says_what_it_does_not_do(tmp_path: Path, options: list[str]) -> None:
+    recipe = ROOT / "configs" / "models" / "meld.toml"
+    with pytest.raises(ConfigError, match="leave out --accelerator, --devices"):
+        lmam("train", recipe, "--data", tmp_path, *options)
+
+
 def test_the_shipped_recipe_runs_its_two_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file of the shipped weights is the same command's; a stage that fails ends it."""
     calls: list[list[str]] = []
@@ -177,10 +184,11 @@ def test_the_shipped_recipe_runs_its_two_stages(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(models.train, "main", stage)
     recipe = ROOT / "configs" / "models" / "meld.toml"
-    lmam("train", recipe, "--data", tmp_path, "--seed", 3, "--out", tmp_path / "o")
+    lmam("train", recipe, "--data", tmp_path, "--seed", 3, "--out", tmp_path / "o", "--json", tmp_path / "j")
     assert [c[0] for c in calls] == ["meld", "fusion"]
     parsed = [models.train.parser().parse_args(c) for c in calls]
     assert all((a.data, a.seeds, a.out, a.config) == (tmp_path, [3], tmp_path / "o", recipe) for a in parsed)
+    assert all(a.json == tmp_path / "j" for a in parsed)
     with pytest.raises(SystemExit):
         training.shipped(recipe, tmp_path, None, 0)
     assert [c[0] for c in calls[2:]] == ["meld", "fusion"]
