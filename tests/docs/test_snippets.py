@@ -52,7 +52,7 @@ OTHER = {
     "stands in another corpus       groups  speakers  dialogues  utterances": "test_the_leaks_are_those",
     "left out of train  for dev and test of  labels  of whole dialogues  of single utterances": "the same",
 }
-FOREIGN = {"--device", "--group-add"}  # options of docker
+FOREIGN = {"--device", "--group-add", "--no-deps"}  # options of docker and pip
 
 
 def of(page: str) -> list[Block]:
@@ -150,7 +150,7 @@ def test_command_lines_are_understood(path: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=name)
 def test_commands_and_options_in_the_text_exist(path: Path) -> None:
-    known = every_option() | FOREIGN
+    known = every_option() | FOREIGN | options_of_modules(path)
     for span in spans(path):
         words = span.split()
         command, rest = resolve(words[1:]) if words[0] == "lmam" else (None, words)
@@ -158,6 +158,15 @@ def test_commands_and_options_in_the_text_exist(path: Path) -> None:
         for word in rest:
             if word.startswith("--"):
                 assert word.split("=")[0].split("|")[0] in of_it, f"{name(path)}: {span}"
+
+
+def options_of_modules(path: Path) -> set[str]:
+    """Those of the commands ``python -m ...`` that the page names, read off their source."""
+    named = re.findall(r"python -m ([a-z_.]+)", path.read_text(encoding="utf-8"))
+    files = [ROOT.joinpath(*m.strip(".").split(".")).with_suffix(".py") for m in named]
+    return {
+        o for f in files if f.exists() for o in re.findall(r'"(--[a-z-]+)"', f.read_text(encoding="utf-8"))
+    }
 
 
 def test_extras_that_are_installed_exist() -> None:
