@@ -27,7 +27,7 @@ def test_every_configuration_of_the_repository_can_be_read(path: Path) -> None:
 @pytest.mark.parametrize("name", ["big_text", "big_voice", "big_face"])
 def test_the_examples_of_big_encoders_can_be_read(name: str) -> None:
     """And the names in them, those of their commands in the comments included, are names of encoders."""
-    path = ROOT / "configs" / "models" / f"{name}.toml"
+    path = ROOT / "configs" / "encoders" / f"{name}.toml"
     assert read(path).model.context == "past"
     modality = {"--voice": "audio", "--face": "visual"}
     named = re.findall(r"(--voice|--face) (\S+:\S+)", path.read_text())

@@ -19,7 +19,7 @@ from models.training.fit import Fit, scores_of
 from models.training.run import data_digest, finish, key, prepare, run
 from tests.models.training.corpora import config, corpus
 
-CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "models").glob("*[-_]*.toml"))
+CONFIGS = sorted((Path(__file__).parents[3] / "configs" / "models").glob("*-*.toml"))
 
 
 @pytest.fixture(scope="module")
