@@ -230,6 +230,16 @@ class ProsodyAccumulator:
             mean_hnr=self._hnr(loudest),
         )
 
+    def speech(self) -> Span | None:
+        """The stretch that `measures` describes, in seconds; None where nothing sounds."""
+        self._look()
+        return self._speech()
+
+    def contour(self) -> tuple[Floats, Floats]:
+        """Pitch of each 10 ms of everything pushed so far in Hz (0: no voice), and its times in seconds."""
+        self._look()
+        return self._pitches[self._grid()].track(self._loudest())
+
     def _look(self) -> None:
         self._sound = np.concatenate((self._sound, *self._waiting))
         self._waiting.clear()
