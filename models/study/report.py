@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.perception import report as perception
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
 from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
@@ -26,6 +27,7 @@ from models.training.sweep import Job, Line, lines
 ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
+ENCODERS = ("voice",)
 RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
 DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
 Summary = dict[str, Any]
@@ -215,8 +217,9 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
     if duel := duels(planned, runs):
         page += [DUEL, duel]
     text, more = tasks([r for t in TASKS for r in found[t]])
-    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS]
-    return "\n".join(p for p in page if p) + "\n", summaries + more
+    senses, seen = perception.section([r for e in ENCODERS for r in found.get(e, ())])
+    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS, senses]
+    return "\n".join(p for p in page if p) + "\n", summaries + more + seen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -226,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=ROOT / "docs", help="where results.md and .json go")
     args = parser.parse_args(argv)
     found = {c: rows.read(results(c, args.results)) for c in CORPORA}
-    found |= {t: rows.read(args.results / f"{t}.jsonl") for t in TASKS}
+    found |= {t: rows.read(args.results / f"{t}.jsonl") for t in (*TASKS, *ENCODERS)}
     page, summaries = write(found, entries())
     (args.out / "results.md").write_text(page, encoding="utf-8")
     (args.out / "results.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Training and evaluation of the encoders that hear and see."""

@@ -1,0 +1,121 @@
+"""The section "Perception" of docs/results.md, from the stored rows of the encoders.
+
+A figure is over the clips of all folds together, each read by the network that did not train on its speaker;
+mean and deviation are over the seeds.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.perception.voice import WAYS, accuracy, macro_f1
+from models.training.rows import Row
+
+Summary = dict[str, Any]
+
+TARGETS = {
+    ("ravdess", "live"): 55.0,
+    ("ravdess", "offline"): 65.0,
+    ("emodb", "offline"): 80.0,
+}
+NAMES = {"ravdess": "RAVDESS, 8 classes", "emodb": "EmoDB, 7 classes"}
+MODELS = {"mfcc-svm": "MFCC statistics + SVM", "voice": "voice network"}
+NOISE = ", 10 dB"
+
+VOICE = """### Voice
+
+Speakers of test are in no other part: RAVDESS in five folds of two men and two women, EmoDB with one speaker
+left out at a time. *live*: nothing is known of the test speaker but the clip. *running*: what they said
+before is known, too (in an order that the seed draws). *offline*: all their clips are known. One network
+reads all three ways. "At 10 dB": with recorded noise, not that of the training, 10 dB below the speech.
+Accuracy in percent, over all folds together, mean ± standard deviation over the seeds.
+"""
+
+
+def section(found: Sequence[Row]) -> tuple[str, list[Summary]]:
+    """The text, empty without rows, and entries of docs/results.json."""
+    if not found:
+        return "", []
+    head = ["data", "model", "way", "accuracy", "target", "macro F1", "at 10 dB", "seeds", "parameters"]
+    out = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    summaries = []
+    for dataset in NAMES:
+        for model, name in MODELS.items():
+            rows = [r for r in found if (r["dataset"], r["model"]) == (dataset, model)]
+            for way in WAYS if rows else ():
+                line = _line(rows, way)
+                if line is None:
+                    continue
+                target = TARGETS.get((dataset, way))
+                cells = [NAMES[dataset], name, way, _spread(line["accuracy"])]
+                cells += [f"{target:.0f}" if target and model == "voice" else "-"]
+                cells += [_spread(line["macro_f1"]), _spread(line["noisy"])]
+                cells += [
+                    str(len(line["seeds"])),
+                    f"{rows[0]['parameters']:,}" if rows[0]["parameters"] else "-",
+                ]
+                out.append("| " + " | ".join(cells) + " |")
+                summaries += _summaries(rows[-1], way, line, target if model == "voice" else None)
+    return "\n## Perception\n\n" + VOICE + "\n" + "\n".join(out) + "\n", summaries
+
+
+def pooled(rows: Sequence[Row], way: str) -> dict[int, np.ndarray[Any, np.dtype[np.int64]]]:
+    """Confusion ``[K, K]`` of all folds together by seed, of the seeds that have every fold; rows without
+    ``way`` do not count."""
+    by_seed: dict[int, dict[int, Any]] = defaultdict(dict)
+    for row in rows:
+        if way in row["test"]:
+            by_seed[row["seed"]][row["fold"]] = np.array(row["test"][way]["confusion"])
+    folds = max((len(found) for found in by_seed.values()), default=0)
+    return {s: sum(found.values()) for s, found in sorted(by_seed.items()) if len(found) == folds}
+
+
+def _line(rows: Sequence[Row], way: str) -> dict[str, Any] | None:
+    counts, noisy = pooled(rows, way), pooled(rows, way + NOISE)
+    if not counts:
+        return None
+    return {
+        "seeds": list(counts),
+        "accuracy": [accuracy(c) for c in counts.values()],
+        "macro_f1": [macro_f1(c) for c in counts.values()],
+        "noisy": [accuracy(c) for c in noisy.values()],
+    }
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    mean = f"{statistics.mean(values):.1f}"
+    return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
+
+
+def _summaries(row: Row, way: str, line: dict[str, Any], target: float | None) -> list[Summary]:
+    facts = {
+        "table": row["table"],
+        "dataset": row["dataset"],
+        "model": row["model"],
+        "fusion": None,
+        "context": way,
+        "seeds": line["seeds"],
+        "parameters": row["parameters"],
+        "commit": row["commit"],
+        "command": row["command"],
+    }
+    measures = (("accuracy", "", target), ("macro_f1", "", None), ("noisy", NOISE, None))
+    return [
+        {
+            **facts,
+            "protocol": row["protocol"] + condition,
+            "metric": "accuracy" if measure == "noisy" else measure,
+            "mean": round(statistics.mean(line[measure]), 3),
+            "std": round(statistics.stdev(line[measure]), 3) if len(line[measure]) > 1 else None,
+            "target": goal,
+        }
+        for measure, condition, goal in measures
+        if line[measure]
+    ]

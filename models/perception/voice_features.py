@@ -1,0 +1,123 @@
+"""What the voice encoder hears of every clip of a corpus, under several conditions, kept on disk.
+
+A condition changes the sound before it is heard: nothing (``clean``), a recorded noise at 10 dB for the
+evaluation (``noisy``), or a room and noise as they come for training (``room``). Noises for training and for
+evaluation are different recordings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve  # type: ignore[import-untyped]
+
+from models.data.speech import Clip, clips, recording, sounds
+from models.encoders import hearing, mel, periodicity, prosody, syllables
+from models.encoders.hearing import Hearing
+from models.encoders.voice_statistics import Heard
+
+Pcm = NDArray[np.float32]
+Change = Callable[[Pcm, np.random.Generator], Pcm]
+
+CONDITIONS = ("clean", "noisy", "room")
+SNR_DB = 10.0  # of ``noisy``
+TRAINING_NOISES = ("noise1", "noise2", "noise3", "noise5")
+EVALUATION_NOISES = ("noise4", "office_ambience")
+ROOMS = ("rir1", "rir2", "rir3", "rir4")
+SOURCES = (hearing, mel, periodicity, prosody, syllables)  # the code that hears
+_SOUNDING = 0.02  # of the largest sample: what is louder counts as speech for the signal-to-noise ratio
+_TAIL = 6_000  # samples of a room's response that are kept
+
+
+def heard(data: Path, corpus: str, condition: str, cache: Path, tell: Callable[[str], None]) -> list[Heard]:
+    """Every clip of ``data``/``corpus``, in the order of its manifest; from ``cache`` where it is there.
+
+    Raises:
+        DataError: the data are missing or damaged.
+        ValueError: a clip in which no speech is heard.
+    """
+    wanted = clips(data / corpus)
+    path = cache / f"{corpus}-{condition}-{_digest(wanted)}.npz"
+    if not path.exists():
+        change, rng = changes(data, condition), np.random.default_rng(CONDITIONS.index(condition))
+        found = []
+        for clip, pcm in zip(wanted, sounds(data / corpus, wanted), strict=True):
+            found.append(_hear(change(pcm, rng), clip))
+            if len(found) % 100 == 0:
+                tell(f"{corpus}, {condition}: {len(found)} of {len(wanted)} clips heard")
+        _write(path, found)
+    return _read(path)
+
+
+def changes(data: Path, condition: str) -> Change:
+    """What ``condition`` does to a sound."""
+    if condition == "clean":
+        return lambda pcm, rng: pcm
+    if condition == "noisy":
+        noises = [recording(data / "noise" / f"{name}.flac") for name in EVALUATION_NOISES]
+        return lambda pcm, rng: noisy(pcm, noises[rng.integers(len(noises))], SNR_DB, rng)
+    noises = [recording(data / "noise" / f"{name}.flac") for name in TRAINING_NOISES]
+    rooms = [recording(data / "noise" / f"{name}.flac") for name in ROOMS]
+
+    def change(pcm: Pcm, rng: np.random.Generator) -> Pcm:
+        if rng.random() < 0.6:
+            pcm = reverberant(pcm, rooms[rng.integers(len(rooms))])
+        return noisy(pcm, noises[rng.integers(len(noises))], rng.uniform(3.0, 25.0), rng)
+
+    return change
+
+
+def noisy(pcm: Pcm, noise: Pcm, snr_db: float, rng: np.random.Generator) -> Pcm:
+    """``pcm`` with a stretch of ``noise``, ``snr_db`` below its sounding samples."""
+    begin = int(rng.integers(max(1, len(noise) - len(pcm))))
+    added = np.resize(noise[begin:], len(pcm))
+    loud = pcm[np.abs(pcm) > _SOUNDING * np.abs(pcm).max()]
+    share = np.mean(np.square(loud)) / max(1e-12, float(np.mean(np.square(added))))
+    return np.asarray(pcm + np.sqrt(share) * 10 ** (-snr_db / 20) * added, dtype=np.float32)
+
+
+def reverberant(pcm: Pcm, room: Pcm) -> Pcm:
+    """``pcm`` as it sounds in a room of that impulse response, direct sound in place, same energy."""
+    begin = max(0, int(np.abs(room).argmax()) - 16)
+    tail = room[begin : begin + _TAIL]
+    return np.asarray(fftconvolve(pcm, tail / np.linalg.norm(tail))[: len(pcm)], dtype=np.float32)
+
+
+def _hear(pcm: Pcm, clip: Clip) -> Heard:
+    ear = Hearing()
+    ear.push(pcm)
+    found = ear.heard()
+    if found is None:
+        raise ValueError(f"{clip.path}: no speech is heard in it; take it out of the manifest")
+    return found
+
+
+def _digest(wanted: Sequence[Clip]) -> str:
+    """Changes with the clips and with any line of the code that hears them."""
+    code = [Path(m.__file__ or "").read_bytes() for m in SOURCES] + [Path(__file__).read_bytes()]
+    return hashlib.sha256(repr(wanted).encode() + b"".join(code)).hexdigest()[:12]
+
+
+def _write(path: Path, found: Iterable[Heard]) -> None:
+    every = list(found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = path.with_suffix(".part.npz")
+    np.savez(
+        whole,
+        mel=np.concatenate([h.mel_TB for h in every]),
+        hz=np.concatenate([h.hz_T for h in every]),
+        measures=np.stack([h.measures for h in every]),
+        lengths=np.array([len(h.mel_TB) for h in every]),
+    )
+    whole.replace(path)
+
+
+def _read(path: Path) -> list[Heard]:
+    with np.load(path) as stored:
+        ends = np.cumsum(stored["lengths"])[:-1]
+        parts = np.split(stored["mel"], ends), np.split(stored["hz"], ends), stored["measures"]
+        return [Heard(*each) for each in zip(*parts, strict=True)]
