@@ -40,7 +40,7 @@ from models.perception.voice import (
     logits,
     summary,
 )
-from models.perception.voice_features import CONDITIONS, heard
+from models.perception.voice_features import CONDITIONS, ROOM, heard
 from models.perception.voices import versions
 from models.tasks.rows import Rows, command, key
 
@@ -86,7 +86,7 @@ class Speech:
         """With all the versions that training needs; clips of other labels have the label -1."""
         speakers = tuple(c.speaker for c in self.clips)
         label_N = np.array([labels.index(e) if e in labels else -1 for e in self._common(labels)])
-        made = versions(self.heard["clean"], self.heard["room"], speakers, plan.versions)
+        made = versions(self.heard["clean"], [self.heard[c] for c in ROOM], speakers, plan.versions)
         return Voices(made, label_N, speakers, tuple(labels))
 
     def _common(self, labels: Sequence[str]) -> list[str]:

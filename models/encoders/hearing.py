@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt  # type: ignore[import-untyped]
 
 from models.encoders.mel import LogMel, times
 from models.encoders.prosody import RATE, USED_MEASURES, ProsodyAccumulator
@@ -15,6 +16,9 @@ from models.encoders.voice_statistics import Heard
 Floats = NDArray[np.float64]
 
 LONGEST = 30.0  # s; what is said after that changes nothing (live, an utterance is split after 15)
+
+_RUMBLE = 80.0  # Hz; what lies below is no voice, but half of the energy of most noises
+_FADED = 1e-8  # of full scale: what the filter still rings with after digital silence began
 
 
 class Hearing:
@@ -27,6 +31,8 @@ class Hearing:
     def __init__(self) -> None:
         self.prosody = ProsodyAccumulator()
         self._mel = LogMel()
+        self._filter = butter(4, _RUMBLE, "highpass", fs=RATE, output="sos")
+        self._state = np.zeros((len(self._filter), 2))
 
     @property
     def seconds(self) -> float:
@@ -41,8 +47,11 @@ class Hearing:
         """
         room = max(0, round(LONGEST * RATE - self.prosody.seconds * RATE))
         pcm = pcm if len(pcm) <= room else pcm[:room]
-        self.prosody.push(pcm)
-        self._mel.push(pcm.astype(np.float32))
+        if pcm.ndim == 1 and len(pcm) and np.isfinite(pcm).all():
+            filtered, self._state = sosfilt(self._filter, pcm.astype(np.float64), zi=self._state)
+            pcm = np.where(np.abs(filtered) < _FADED, 0.0, filtered).astype(np.float32)
+        self.prosody.push(pcm)  # refuses what is no sound
+        self._mel.push(pcm)
 
     def heard(self) -> Heard | None:
         """All of the speech so far; None where nothing sounds, or for less than 0.1 s."""

@@ -1,8 +1,9 @@
 """What the voice encoder hears of every clip of a corpus, under several conditions, kept on disk.
 
 A condition changes the sound before it is heard: nothing (``clean``), a recorded noise at 10 dB for the
-evaluation (``noisy``), or a room and noise as they come for training (``room``). Noises for training and for
-evaluation are different recordings.
+evaluation (``noisy``), or rooms and noises as they come for training (``room 1``, ``room 2``). Noises for
+training and for evaluation are different recordings. Then the sound is cut as the segmenter of the live graph
+cuts it, a little before the speech and a little after; where those are is found in the clean recording.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
-from models.data.speech import Clip, clips, recording, sounds
+from models.data.speech import RATE, Clip, clips, recording, sounds
 from models.encoders import hearing, mel, periodicity, prosody, syllables
 from models.encoders.hearing import Hearing
+from models.encoders.syllables import speech
 from models.encoders.voice_statistics import Heard
 
 Pcm = NDArray[np.float32]
 Change = Callable[[Pcm, np.random.Generator], Pcm]
 
-CONDITIONS = ("clean", "noisy", "room")
+CONDITIONS = ("clean", "noisy", "room 1", "room 2")
+ROOM = CONDITIONS[2:]
 SNR_DB = 10.0  # of ``noisy``
+BEFORE, AFTER = 0.25, 0.1  # s of background around the speech, as the segmenter keeps it
 TRAINING_NOISES = ("noise1", "noise2", "noise3", "noise5")
 EVALUATION_NOISES = ("noise4", "office_ambience")
 ROOMS = ("rir1", "rir2", "rir3", "rir4")
@@ -41,12 +45,12 @@ def heard(data: Path, corpus: str, condition: str, cache: Path, tell: Callable[[
         ValueError: a clip in which no speech is heard.
     """
     wanted = clips(data / corpus)
-    path = cache / f"{corpus}-{condition}-{_digest(wanted)}.npz"
+    path = cache / f"{corpus}-{condition.replace(' ', '')}-{_digest(wanted)}.npz"
     if not path.exists():
         change, rng = changes(data, condition), np.random.default_rng(CONDITIONS.index(condition))
         found = []
         for clip, pcm in zip(wanted, sounds(data / corpus, wanted), strict=True):
-            found.append(_hear(change(pcm, rng), clip))
+            found.append(_hear(change(pcm, rng)[spoken(pcm)], clip))
             if len(found) % 100 == 0:
                 tell(f"{corpus}, {condition}: {len(found)} of {len(wanted)} clips heard")
         _write(path, found)
@@ -66,9 +70,20 @@ def changes(data: Path, condition: str) -> Change:
     def change(pcm: Pcm, rng: np.random.Generator) -> Pcm:
         if rng.random() < 0.6:
             pcm = reverberant(pcm, rooms[rng.integers(len(rooms))])
-        return noisy(pcm, noises[rng.integers(len(noises))], rng.uniform(3.0, 25.0), rng)
+        noise = noises[rng.integers(len(noises))] if rng.random() < 0.5 else coloured(len(pcm), rng)
+        return noisy(pcm, noise, rng.uniform(2.0, 22.0), rng)
 
     return change
+
+
+def spoken(pcm: Pcm) -> slice:
+    """The samples from `BEFORE` the speech to `AFTER` it; all of them where none is found."""
+    frames = mel.LogMel()
+    frames.push(pcm)
+    level_db = 10 * np.log10(np.exp(frames.frames().astype(np.float64)).sum(1))
+    span = speech(level_db, mel.times(len(level_db)), len(pcm) / RATE) if len(level_db) else None
+    begin, end = span or (0.0, len(pcm) / RATE)
+    return slice(max(0, round((begin - BEFORE) * RATE)), round((end + AFTER) * RATE))
 
 
 def noisy(pcm: Pcm, noise: Pcm, snr_db: float, rng: np.random.Generator) -> Pcm:
@@ -78,6 +93,17 @@ def noisy(pcm: Pcm, noise: Pcm, snr_db: float, rng: np.random.Generator) -> Pcm:
     loud = pcm[np.abs(pcm) > _SOUNDING * np.abs(pcm).max()]
     share = np.mean(np.square(loud)) / max(1e-12, float(np.mean(np.square(added))))
     return np.asarray(pcm + np.sqrt(share) * 10 ** (-snr_db / 20) * added, dtype=np.float32)
+
+
+def coloured(count: int, rng: np.random.Generator) -> Pcm:
+    """``count`` samples of noise with a random slope of its spectrum, from white to steeper than red, whose
+    level wavers slowly."""
+    spectrum = np.fft.rfft(rng.normal(size=count))
+    hz = np.maximum(50.0, np.fft.rfftfreq(count, 1 / RATE))
+    noise = np.fft.irfft(spectrum * hz ** -rng.uniform(0.0, 1.2), count)
+    at = np.arange(count) / RATE
+    level = np.exp(rng.uniform(0.0, 1.0) * np.sin(2 * np.pi * rng.uniform(0.3, 3.0) * at + rng.uniform(0, 6)))
+    return np.asarray(noise * level, dtype=np.float32)
 
 
 def reverberant(pcm: Pcm, room: Pcm) -> Pcm:

@@ -49,7 +49,7 @@ class Person:
         tract = rng.uniform(0.87, 1.15)
         ripple = rng.normal(0.0, 0.4) * np.sin(rng.uniform(1, 4) * _ACROSS_B + rng.uniform(0, 6))
         colour_B = rng.normal(0.0, 1.0) * _ACROSS_B + rng.normal(0.0, 0.5) * _ACROSS_B**2 + ripple
-        tilt_B = rng.normal(-1.0, 1.0) * _ACROSS_B - rng.uniform(6.0, 18.0)
+        tilt_B = rng.normal(-1.0, 1.0) * _ACROSS_B - rng.uniform(1.5, 13.0)
         return cls(
             tract,
             float(np.exp(rng.normal(0.0, 0.12)) / tract),
@@ -83,19 +83,24 @@ def _warped(mel_TB: NDArray[np.float32], factor: float) -> Floats:
 
 
 def versions(
-    clean: Sequence[Heard], room: Sequence[Heard], speakers: Sequence[str], count: int, seed: int = 0
+    clean: Sequence[Heard],
+    rooms: Sequence[Sequence[Heard]],
+    speakers: Sequence[str],
+    count: int,
+    seed: int = 0,
 ) -> Floats:
     """Statistics ``[V, N, S]`` of ``count`` versions of all clips.
 
-    The first is ``clean`` as it is; of the others, one in three is of the clips in a ``room``.
+    The first is ``clean`` as it is; of the others, every other is of the clips in one of the
+    ``rooms``, in turn.
     """
     rng = np.random.default_rng(seed)
     out_VNS = np.zeros((count, len(clean), COUNT))
     out_VNS[0] = [statistics(heard) for heard in clean]
     for version in range(1, count):
-        in_room = version % 3 == 0
+        in_room = version % 2 == 0
         people = {s: Person.draw(rng, background=not in_room) for s in sorted(set(speakers))}
-        source = room if in_room else clean
+        source = rooms[version // 2 % len(rooms)] if in_room else clean
         out_VNS[version] = [
             statistics(people[s].say(heard, rng)) for s, heard in zip(speakers, source, strict=True)
         ]

@@ -95,6 +95,33 @@ def test_the_gain_of_the_microphone_does_not_matter(net: VoiceNet) -> None:
     np.testing.assert_allclose(quiet.embedding, loud.embedding, atol=0.05)
 
 
+def test_rumble_below_the_voice_hardly_matters() -> None:
+    """A lorry outside: 30 Hz, as loud as the voice; the measures alone would take it for the voice."""
+    pcm = vowel(1.5)
+    rumble = 0.1 * np.sin(2 * np.pi * 30.0 * np.arange(len(pcm)) / RATE)
+    found = []
+    for sound in (pcm, (pcm + rumble).astype(np.float32)):
+        ear = Hearing()
+        ear.push(sound)
+        heard = ear.heard()
+        assert heard is not None
+        found.append(heard)
+    quiet, loud = found
+    assert abs(len(quiet.mel_TB) - len(loud.mel_TB)) <= 10
+    assert abs(quiet.hz_T[quiet.hz_T > 0].mean() - loud.hz_T[loud.hz_T > 0].mean()) < 5.0
+
+
+def test_digital_silence_after_speech_is_taken_as_it_comes(net: VoiceNet) -> None:
+    """The filter rings on in numbers too small to divide by: warnings are errors here."""
+    encoder = VoiceEncoder(net)
+    encoder.push(vowel(0.5))
+    for _ in range(6):
+        encoder.push(np.zeros(RATE // 2, dtype=np.float32))
+        reading = encoder.read()
+    assert reading is not None
+    assert np.isfinite(reading.statistics_S).all()
+
+
 def test_what_comes_after_the_longest_utterance_changes_nothing_and_is_not_kept() -> None:
     ear = Hearing()
     pcm = vowel(2.0)

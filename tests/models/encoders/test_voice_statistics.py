@@ -9,7 +9,7 @@ import pytest
 
 from models.encoders.mel import BANDS
 from models.encoders.prosody import USED_MEASURES
-from models.encoders.voice_statistics import COUNT, MELODY, Heard, statistics
+from models.encoders.voice_statistics import COUNT, MELODY, Heard, _without_background, statistics
 
 AT = 11 * 20 - 2  # where the melody begins
 
@@ -43,7 +43,24 @@ def test_what_is_far_below_the_loudest_counts_as_silence() -> None:
     deep, deeper = heard.mel_TB.copy(), heard.mel_TB.copy()
     deep[:20], deeper[:20] = -30.0, -300.0
     first, second = (statistics(replace(heard, mel_TB=m)) for m in (deep, deeper))
-    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_a_steady_background_is_taken_off() -> None:
+    """Pauses between sounds say how loud it is; without that, the colour of the noise would be the voice's."""
+    heard = utterance(200)
+    mel = heard.mel_TB.copy()
+    mel[::4] = -25.0
+    rng = np.random.default_rng(1)
+    noise = -7.0 + 0.3 * rng.normal(size=mel.shape) - np.linspace(0, 4, BANDS)
+    clean, noisy = (
+        replace(heard, mel_TB=mel),
+        replace(heard, mel_TB=np.logaddexp(mel, noise).astype(np.float32)),
+    )
+    quiet, loud = (_without_background(h.mel_TB) for h in (clean, noisy))
+    speech = mel > noise + 2
+    assert np.abs(quiet - loud)[speech].mean() < 0.7 * np.abs(quiet - noisy.mel_TB)[~speech].mean()
+    assert (loud[::4] < noisy.mel_TB[::4]).mean() > 0.9
 
 
 def test_a_higher_pitch_moves_the_melody_and_nothing_else() -> None:

@@ -19,6 +19,7 @@ from models.perception.voice_features import (
     heard,
     noisy,
     reverberant,
+    spoken,
 )
 from tests.models.encoders.test_voice import RATE, vowel
 
@@ -50,13 +51,14 @@ def test_noises_of_training_and_evaluation_are_different() -> None:
 def test_every_condition_is_heard_and_differs(tmp_path: Path) -> None:
     corpus(tmp_path)
     found = {c: heard(tmp_path, "few", c, tmp_path / "cache", QUIET) for c in CONDITIONS}
-    assert [len(f) for f in found.values()] == [2, 2, 2]
+    assert [len(f) for f in found.values()] == [2] * len(CONDITIONS)
     clean = found["clean"]
     pitches = [h.hz_T[h.hz_T > 0].mean() for h in clean]
     assert pitches == pytest.approx([120, 210], rel=0.1)
     quietest = {c: np.mean([np.quantile(h.mel_TB, 0.05) for h in f]) for c, f in found.items()}
     assert quietest["noisy"] > quietest["clean"] + 1
-    assert quietest["room"] > quietest["clean"] + 0.1
+    assert quietest["room 1"] > quietest["clean"] + 0.1
+    assert quietest["room 1"] != quietest["room 2"]
 
 
 def test_what_was_heard_is_taken_from_the_cache_the_second_time(tmp_path: Path) -> None:
@@ -75,6 +77,15 @@ def test_a_clip_without_speech_is_named(tmp_path: Path) -> None:
     corpus(tmp_path, silent=True)
     with pytest.raises(ValueError, match=r"0\.flac: no speech"):
         heard(tmp_path, "few", "clean", tmp_path / "cache", QUIET)
+
+
+def test_a_clip_is_cut_to_its_speech_with_a_little_around_it() -> None:
+    quiet = np.random.default_rng(0).normal(0, 1e-5, 2 * RATE)
+    pcm = np.concatenate((quiet, vowel(1.0), quiet)).astype(np.float32)
+    cut = spoken(pcm)
+    assert cut.start / RATE == pytest.approx(2.25 - 0.25, abs=0.1)
+    assert cut.stop / RATE == pytest.approx(3.25 + 0.1, abs=0.1)
+    assert spoken(np.zeros(0, dtype=np.float32)) == slice(0, round(0.1 * RATE))
 
 
 @pytest.mark.parametrize("snr", [0.0, 10.0, 20.0])

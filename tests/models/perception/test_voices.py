@@ -24,7 +24,7 @@ def person(**changed: object) -> Person:
 
 def test_the_first_version_is_the_clip_and_the_others_are_not() -> None:
     clips = [utterance(seed=s) for s in range(4)]
-    made = versions(clips, clips, ["a", "a", "b", "b"], 4)
+    made = versions(clips, [clips], ["a", "a", "b", "b"], 4)
     assert made.shape == (4, 4, COUNT)
     np.testing.assert_array_equal(made[0], np.stack([statistics(c) for c in clips]))
     assert np.isfinite(made).all()
@@ -33,17 +33,18 @@ def test_the_first_version_is_the_clip_and_the_others_are_not() -> None:
 
 def test_the_same_seed_makes_the_same_people() -> None:
     clips = [utterance(seed=s) for s in range(2)]
-    a, b, c = (versions(clips, clips, ["a", "b"], 3, seed) for seed in (0, 0, 1))
+    a, b, c = (versions(clips, [clips], ["a", "b"], 3, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(a, b)
     assert not np.array_equal(a[1], c[1])
 
 
-def test_one_version_in_three_is_in_a_room() -> None:
-    quiet, room = [utterance(seed=0)], [utterance(seed=1)]
-    mixed = versions(quiet, room, ["a"], 7)
-    same = versions(quiet, quiet, ["a"], 7)
-    differ = [v for v in range(7) if not np.array_equal(mixed[v], same[v])]
-    assert differ == [3, 6]
+def test_every_other_version_is_in_a_room_and_the_rooms_take_turns() -> None:
+    quiet, first, second = ([utterance(seed=s)] for s in range(3))
+    mixed = versions(quiet, [first, second], ["a"], 7)
+    rest = versions(quiet, [first, quiet], ["a"], 7)
+    same = versions(quiet, [quiet], ["a"], 7)
+    differ = [[v for v in range(7) if not np.array_equal(a[v], same[v])] for a in (mixed, rest)]
+    assert differ == [[2, 4, 6], [4]]
 
 
 def test_pitch_and_pace_move_the_measures_that_go_with_them() -> None:
