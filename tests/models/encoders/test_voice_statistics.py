@@ -47,7 +47,7 @@ def test_what_is_far_below_the_loudest_counts_as_silence() -> None:
 
 
 def test_a_steady_background_is_taken_off() -> None:
-    """Pauses between sounds say how loud it is; without that, the colour of the noise would be the voice's."""
+    """Pauses say how loud it is; without that, the colour of the noise would be the voice's."""
     heard = utterance(200)
     mel = heard.mel_TB.copy()
     mel[::4] = -25.0
