@@ -12,13 +12,14 @@ import sys
 from pathlib import Path
 
 import torch
-from rich.logging import RichHandler
 
+from models import command
 from models.calibration import Temperatures
-from models.checkpoint import WEIGHTS, CheckpointError
+from models.checkpoint import WEIGHTS
 from models.evaluate import shipped
 from models.ship import copy
 from models.train_fusion import calibrated
+from models.whole import whole
 
 log = logging.getLogger("models.calibrate")
 
@@ -32,28 +33,24 @@ def calibrate(data: Path, weights: Path = WEIGHTS) -> Temperatures:
     s = shipped(data, weights, "dev")
     temperatures = calibrated(s.fusion.net, s.bank, s.faces)
     path = weights / "fusion.safetensors"
-    part = path.with_suffix(".part")
-    copy(path, part, {"config": {**s.fusion.meta["config"], "temperatures": temperatures.table()}})
-    part.replace(path)
+    with whole(path) as part:
+        copy(path, part, {"config": {**s.fusion.meta["config"], "temperatures": temperatures.table()}})
     return temperatures
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Fit, write and print; 2 where the input is at fault."""
+    """Fit, write and print; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(prog="python -m models.calibrate", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the folder of the weight files")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(1)
-    try:
-        found = calibrate(args.data, args.weights)
-    except (ValueError, CheckpointError) as error:
-        log.error("%s", error)
-        return 2
-    for name, value in found.table().items():
+    return command.run(lambda: _calibrate(args))
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    for name, value in calibrate(args.data, args.weights).table().items():
         log.info("%s: %.3f", name, value)
-    return 0
 
 
 if __name__ == "__main__":

@@ -27,11 +27,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.logging import RichHandler
-from rich.progress import Progress
 from torch import Tensor, nn
 
-from models import data
+from models import command, data
 from models.asr_noise import WordErrors, plain
 from models.data import emobank, goemotions
 from models.data.check import Known, drop_leaks
@@ -288,7 +286,6 @@ class Trainer:
         return measured(task, torch.cat(parts), lines.targets_NK[order])
 
     def _keep(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "encoder": self.encoder.net.state_dict(),
             "heads": self.heads.state_dict(),
@@ -352,7 +349,7 @@ def facts(work: Sequence[Task], seed: int, figures: Mapping[str, Any]) -> dict[s
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; exit code 2 where the input is at fault, 130 after Ctrl-C."""
+    """Entry point; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(
         prog="python -m models.train_sentences",
         description="First stage of the text encoder: sentences of several corpora at once. An interrupted "
@@ -365,28 +362,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: 1)")
     args = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)])
     torch.set_num_threads(args.threads)
-    try:
-        names, recipe = read(args.config)
-        work = tasks(args.corpora or names, args.data, recipe, args.seed)
-        trainer = Trainer(pretrained(), work, recipe, args.seed, args.out)
-        with Progress(transient=True, disable=not sys.stderr.isatty()) as bar:
-            at = bar.add_task("sentences", total=trainer.total)
-            for said in trainer.run():
-                bar.update(at, completed=trainer.step)
-                if said:
-                    log.info("%s", said)
-        figures = trainer.finish()
-    except ValueError as error:
-        log.error("%s", error)
-        return 2
-    except KeyboardInterrupt:
-        log.warning("stopped; the same command goes on from the last kept state in %s", args.out)
-        return 130
-    for split, found in figures.items():
+    return command.run(
+        lambda: _train(args),
+        f"stopped; the same command goes on from the last kept state in {args.out}",
+    )
+
+
+def _train(args: argparse.Namespace) -> None:
+    names, recipe = read(args.config)
+    work = tasks(args.corpora or names, args.data, recipe, args.seed)
+    trainer = Trainer(pretrained(), work, recipe, args.seed, args.out)
+    with command.bar() as bar:
+        at = bar.add_task("sentences", total=trainer.total)
+        for said in trainer.run():
+            bar.update(at, completed=trainer.step)
+            if said:
+                log.info("%s", said)
+    for split, found in trainer.finish().items():
         log.info("%s: %s", split, found)
-    return 0
 
 
 if __name__ == "__main__":

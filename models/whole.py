@@ -23,3 +23,9 @@ def whole(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``, which is new and readable by its owner only from its first byte on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)

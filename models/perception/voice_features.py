@@ -21,6 +21,7 @@ from models.encoders import hearing, mel, periodicity, prosody, syllables
 from models.encoders.hearing import Hearing
 from models.encoders.syllables import speech
 from models.encoders.voice_statistics import Heard
+from models.whole import whole
 
 Pcm = NDArray[np.float32]
 Change = Callable[[Pcm, np.random.Generator], Pcm]
@@ -130,16 +131,14 @@ def _digest(wanted: Sequence[Clip]) -> str:
 
 def _write(path: Path, found: Iterable[Heard]) -> None:
     every = list(found)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = path.with_suffix(".part.npz")
-    np.savez(
-        whole,
-        mel=np.concatenate([h.mel_TB for h in every]),
-        hz=np.concatenate([h.hz_T for h in every]),
-        measures=np.stack([h.measures for h in every]),
-        lengths=np.array([len(h.mel_TB) for h in every]),
-    )
-    whole.replace(path)
+    with whole(path) as part, part.open("wb") as file:
+        np.savez(
+            file,
+            mel=np.concatenate([h.mel_TB for h in every]),
+            hz=np.concatenate([h.hz_T for h in every]),
+            measures=np.stack([h.measures for h in every]),
+            lengths=np.array([len(h.mel_TB) for h in every]),
+        )
 
 
 def _read(path: Path) -> list[Heard]:

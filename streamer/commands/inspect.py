@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import typer
+
+from models.whole import whole, write_private
 
 from ..config import RunConfig, Table, override, parse
 from ..context import Session
@@ -78,16 +78,12 @@ def _check(media: Path, path: Path, force: bool) -> None:
 
 def _write(path: Path, content: bytes, force: bool) -> None:
     """All of it or nothing, readable by its owner only: it may show people."""
-    draft = path.with_name(f"{path.name}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(content)
-        if path.exists() and not force:  # since the run began
-            raise PublishError(f"{path}: appeared meanwhile; --force replaces it, --out FILE writes another")
-        draft.replace(path)
+        with whole(path) as part:
+            write_private(part, content)
+            if path.exists() and not force:  # since the run began
+                raise PublishError(
+                    f"{path}: appeared meanwhile; --force replaces it, --out FILE writes another"
+                )
     except OSError as error:
         raise PublishError(f"{path}: the report cannot be written ({error.strerror or error})") from error
-    finally:
-        with contextlib.suppress(OSError):
-            draft.unlink()

@@ -8,13 +8,14 @@ The file holds the name and an embedding of the voice. That is biometric data (G
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from models.whole import whole, write_private
 
 from ..errors import ConfigError, EncodeError
 from ..types import Floats
@@ -68,10 +69,8 @@ def store(state_dir: Path, voice: Voice) -> Path:
     path = _path(state_dir, voice.name)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        draft = path.with_suffix(".part")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(stored.model_dump_json())
-        draft.replace(path)
+        with whole(path) as part:
+            write_private(part, stored.model_dump_json().encode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from error
     return path

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from models.whole import whole
+from models.whole import whole, write_private
 
 
 def test_a_file_takes_its_place_at_the_end(tmp_path: Path) -> None:
@@ -39,3 +41,14 @@ def test_a_file_that_cannot_be_written_says_which(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"), whole(tmp_path / "file" / "below.txt"):
         pass
+
+
+def test_what_is_private_is_its_owner_s(tmp_path: Path) -> None:
+    """Whatever the umask would allow others."""
+    before = os.umask(0)
+    try:
+        write_private(tmp_path / "face.html", b"somebody")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "face.html").stat().st_mode) == 0o600
+    assert (tmp_path / "face.html").read_bytes() == b"somebody"
