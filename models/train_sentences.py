@@ -19,8 +19,9 @@ import logging
 import random
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from models.data import emobank, goemotions
 from models.data.check import Known, drop_leaks
 from models.data.check import plain as bare
 from models.data.corpus import SPLITS, UNLABELLED, Conversation, Corpus, DataError
-from models.data.sentences import ANY_OF, MEASURES, ONE_OF, Sentences
+from models.data.sentences import ANY_OF, MEASURES, ONE_OF, Part, Sentences
 from models.encoders.text import TextEncoder, pretrained
 from models.metrics import scores
 from models.training.store import load_state, save_state
@@ -82,48 +83,7 @@ def read(path: Path) -> tuple[tuple[str, ...], Recipe]:
         raise ValueError(f"{path}: not a configuration of this stage ({error})") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Sentences with the order of appearance of who said them, and what they are called ``[N, K]``."""
-
-    texts: tuple[str, ...]
-    speakers: tuple[int, ...]
-    targets_NK: Tensor
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def take(self, rows: Sequence[int]) -> Lines:
-        """Those of ``rows``."""
-        return Lines(
-            tuple(self.texts[i] for i in rows),
-            tuple(self.speakers[i] for i in rows),
-            self.targets_NK[list(rows)],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One corpus: a head of its own reads ``labels`` from the shared features."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    splits: Mapping[str, Lines]
-    licence: str
-    commercial_use: str
-
-    def loss(self, out_nK: Tensor, targets_nK: Tensor, smoothing: float) -> Tensor:
-        """Mean over sentences and, where they are apart, over labels or measures."""
-        if self.kind == ONE_OF:
-            return F.cross_entropy(out_nK, targets_nK, label_smoothing=smoothing)
-        if self.kind == ANY_OF:  # the sum over labels, as a cross-entropy would be
-            return F.binary_cross_entropy_with_logits(out_nK, targets_nK, reduction="sum") / len(out_nK)
-        spread_K = self.splits["train"].targets_NK.std(0)
-        return ((out_nK - targets_nK) / spread_K).square().mean()
-
-
-def tasks(names: Sequence[str], folder: Path, recipe: Recipe, seed: int) -> list[Task]:
+def tasks(names: Sequence[str], folder: Path, recipe: Recipe, seed: int) -> list[Sentences]:
     """The corpora ``names`` below ``folder``, without what stands in `JUDGE`'s dev or test or in their own.
 
     Raises:
@@ -134,50 +94,41 @@ def tasks(names: Sequence[str], folder: Path, recipe: Recipe, seed: int) -> list
     random_, judge = random.Random(seed), data.load(JUDGE, folder)
     out = []
     for name in names:
-        task = (
-            _of_sentences(SENTENCES[name](folder), judge)
-            if name in SENTENCES
-            else _of_dialogues(data.load(name, folder), judge, recipe.neutral, random_)
-        )
-        train = task.splits["train"]
+        if name in SENTENCES:
+            of = without_leaks(SENTENCES[name](folder), judge)
+        else:
+            corpus = judge if name == JUDGE else data.load(name, folder)
+            of = sentences_of(corpus, judge, recipe.neutral, random_)
+        train = of.splits["train"]
         kept = train.take(sorted(random_.sample(range(len(train)), min(recipe.most, len(train)))))
         log.info("%s: %d sentences of %d to learn from", name, len(kept), len(train))
-        out.append(
-            Task(
-                task.name,
-                task.kind,
-                task.labels,
-                {**task.splits, "train": kept},
-                task.licence,
-                task.commercial_use,
-            )
-        )
+        out.append(replace(of, splits={**of.splits, "train": kept}))
     return out
 
 
-def _of_sentences(of: Sentences, judge: Corpus) -> Task:
+def without_leaks(of: Sentences, judge: Corpus) -> Sentences:
+    """``of`` without what of train stands in dev or test of ``judge`` or its own."""
     heard = Known.of(c for s in ("dev", "test") for c in judge.splits[s]).sentences
     own = {bare(t) for s in ("dev", "test") for t in of.splits[s].texts}
-    leaks_N = np.array([bare(t) in heard or bare(t) in own for t in of.splits["train"].texts])
-    log.info("%s: %d sentences dropped that stand in dev or test", of.name, leaks_N.sum())
-    parts = {**of.splits, "train": of.splits["train"].where(~leaks_N)}
-    splits = {
-        s: Lines(p.texts, (0,) * len(p), torch.from_numpy(np.ascontiguousarray(p.targets_NK)))
-        for s, p in parts.items()
-    }
-    return Task(of.name, of.kind, of.labels, splits, of.licence, of.commercial_use)
+    train = of.splits["train"]
+    kept = [i for i, t in enumerate(train.texts) if bare(t) not in heard and bare(t) not in own]
+    log.info("%s: %d sentences dropped that stand in dev or test", of.name, len(train) - len(kept))
+    return replace(of, splits={**of.splits, "train": train.take(kept)})
 
 
-def _of_dialogues(corpus: Corpus, judge: Corpus, neutral: float, random_: random.Random) -> Task:
-    for against in dict.fromkeys((corpus.name, judge.name)):
-        corpus, dropped = drop_leaks(corpus, corpus if against == corpus.name else judge)
+def sentences_of(corpus: Corpus, judge: Corpus, neutral: float, random_: random.Random) -> Sentences:
+    """Every labelled utterance of ``corpus`` by itself, without leaks and with neutral ones thinned."""
+    corpus, dropped = drop_leaks(corpus, corpus)
+    log.info("%s", dropped)
+    if corpus.name != judge.name:
+        corpus, dropped = drop_leaks(corpus, judge)
         log.info("%s", dropped)
-    splits = {s: _lines(corpus.splits[s], len(corpus.labels)) for s in SPLITS}
+    splits = {s: _labelled(corpus.splits[s], len(corpus.labels)) for s in SPLITS}
     splits["train"] = _thinned(splits["train"], neutral, random_)
-    return Task(corpus.name, ONE_OF, corpus.labels, splits, corpus.licence, corpus.commercial_use)
+    return Sentences(corpus.name, ONE_OF, corpus.labels, splits, corpus.licence, corpus.commercial_use)
 
 
-def _lines(conversations: Sequence[Conversation], k: int) -> Lines:
+def _labelled(conversations: Sequence[Conversation], k: int) -> Part:
     texts, speakers, labels = [], [], []
     for c in conversations:
         for text, who, label in zip(c.texts, c.order_of_appearance(), c.labels_N.tolist(), strict=True):
@@ -185,28 +136,42 @@ def _lines(conversations: Sequence[Conversation], k: int) -> Lines:
                 texts.append(text)
                 speakers.append(who)
                 labels.append(label)
-    return Lines(tuple(texts), tuple(speakers), F.one_hot(torch.tensor(labels), k).float())
+    return Part(tuple(texts), tuple(speakers), np.eye(k, dtype=np.float32)[labels])
 
 
-def _thinned(lines: Lines, neutral: float, random_: random.Random) -> Lines:
+def _thinned(part: Part, neutral: float, random_: random.Random) -> Part:
     """At most ``neutral`` times as many neutral sentences as there are others."""
-    is_N = lines.targets_NK[:, NEUTRAL] > 0
-    plain_, others = is_N.nonzero().flatten().tolist(), (~is_N).nonzero().flatten().tolist()
+    is_N = part.targets_NK[:, NEUTRAL] > 0
+    plain_, others = np.flatnonzero(is_N).tolist(), np.flatnonzero(~is_N).tolist()
     few = random_.sample(plain_, min(len(plain_), round(neutral * len(others))))
-    return lines.take(sorted(others + few))
+    return part.take(sorted(others + few))
+
+
+def loss_of(of: Sentences, smoothing: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """What its head is trained by, of outputs and targets ``[n, K]``: the mean over sentences and, where they
+    are apart, over labels or measures."""
+    if of.kind == ONE_OF:
+        return partial(F.cross_entropy, label_smoothing=smoothing)
+    if of.kind == ANY_OF:  # the sum over labels, as a cross-entropy would be
+        return lambda out_nK, targets_nK: (
+            F.binary_cross_entropy_with_logits(out_nK, targets_nK, reduction="sum") / len(out_nK)
+        )
+    spread_K = torch.from_numpy(of.splits["train"].targets_NK).std(0)
+    return lambda out_nK, targets_nK: ((out_nK - targets_nK) / spread_K).square().mean()
 
 
 class Trainer:
     """One run over ``work``; its state is kept in ``folder`` and found there again."""
 
     def __init__(
-        self, encoder: TextEncoder, work: Sequence[Task], recipe: Recipe, seed: int, folder: Path
+        self, encoder: TextEncoder, work: Sequence[Sentences], recipe: Recipe, seed: int, folder: Path
     ) -> None:
         torch.manual_seed(seed)
         self.encoder, self.tasks, self.recipe, self.seed, self.folder = encoder, work, recipe, seed, folder
         encoder.net.word.requires_grad_(False)  # rare words keep what MiniLM knows of them
         encoder.net.position.requires_grad_(False)
         self.heads = nn.ModuleDict({t.name: nn.Linear(encoder.dim, len(t.labels)) for t in work})
+        self.losses = {t.name: loss_of(t, recipe.smoothing) for t in work}
         self.errors = WordErrors(text for t in work for text in t.splits["train"].texts)
         tuned = [p for p in encoder.net.parameters() if p.requires_grad]
         self.optimiser = torch.optim.AdamW(
@@ -237,7 +202,7 @@ class Trainer:
                     self._keep()
                 yield self._said() if self.step % self.per_epoch == 0 else ""
 
-    def _batches(self, epoch: int) -> list[tuple[Task, list[int]]]:
+    def _batches(self, epoch: int) -> list[tuple[Sentences, list[int]]]:
         """The same for the same seed and epoch, so that a run can go on in the middle of one."""
         random_, size = random.Random(f"{self.seed} {epoch}"), self.recipe.batch
         out = []
@@ -247,13 +212,13 @@ class Trainer:
         random_.shuffle(out)
         return out
 
-    def _train(self, task: Task, lines: Lines) -> None:
+    def _train(self, task: Sentences, part: Part) -> None:
         torch.manual_seed(self.seed * 1_000_003 + self.step)  # dropout is the same after an interruption
         random_ = random.Random(f"{self.seed} step {self.step}")
         self.encoder.net.train()
-        texts = [self._augment(t, random_) for t in lines.texts]
-        out_nK = self.heads[task.name](self.encoder.net(self.encoder.ids(texts, lines.speakers)))
-        loss = task.loss(out_nK, lines.targets_NK, self.recipe.smoothing)
+        texts = [self._augment(t, random_) for t in part.texts]
+        out_nK = self.heads[task.name](self.encoder.net(self.encoder.ids(texts, part.speakers)))
+        loss = self.losses[task.name](out_nK, torch.from_numpy(part.targets_NK))
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         tuned = [p for g in self.optimiser.param_groups for p in g["params"]]
@@ -273,17 +238,17 @@ class Trainer:
         return f"step {self.step}/{self.total}: dev " + ", ".join(words)
 
     @torch.no_grad()
-    def measure(self, task: Task, split: str) -> dict[str, float]:
+    def measure(self, task: Sentences, split: str) -> dict[str, float]:
         """Weighted and macro F1 (one label), macro F1 (any of them), or Pearson's r of each measure."""
         self.encoder.net.eval()
-        lines = task.splits[split]
-        order = sorted(range(len(lines)), key=lambda i: len(lines.texts[i]))  # little padding
-        parts = []
+        part = task.splits[split]
+        order = sorted(range(len(part)), key=lambda i: len(part.texts[i]))  # little padding
+        rows = []
         for i in range(0, len(order), 256):
-            some = lines.take(order[i : i + 256])
+            some = part.take(order[i : i + 256])
             features_nD = self.encoder.net(self.encoder.ids(some.texts, some.speakers))
-            parts.append(self.heads[task.name](features_nD))
-        return measured(task, torch.cat(parts), lines.targets_NK[order])
+            rows.append(self.heads[task.name](features_nD))
+        return measured(task, torch.cat(rows), torch.from_numpy(part.targets_NK[order]))
 
     def _keep(self) -> None:
         state = {
@@ -317,7 +282,7 @@ class Trainer:
         return figures
 
 
-def measured(task: Task, out_NK: Tensor, targets_NK: Tensor) -> dict[str, float]:
+def measured(task: Sentences, out_NK: Tensor, targets_NK: Tensor) -> dict[str, float]:
     """What `Trainer.measure` says of these outputs; 0..1."""
     if task.kind == MEASURES:
         r = [
@@ -334,7 +299,7 @@ def measured(task: Task, out_NK: Tensor, targets_NK: Tensor) -> dict[str, float]
     return {"macro_f1": float(f1_K.mean())}
 
 
-def facts(work: Sequence[Task], seed: int, figures: Mapping[str, Any]) -> dict[str, Any]:
+def facts(work: Sequence[Sentences], seed: int, figures: Mapping[str, Any]) -> dict[str, Any]:
     """What the header of the encoder's file says of it."""
     uses = {t.commercial_use for t in work}
     return {

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from models.data import table
-from models.data.corpus import DataError
+from models.data.corpus import SPLITS, DataError
 from models.data.sentences import MEASURES, Part, Sentences
 
 COLUMNS = {"V": "valence", "A": "arousal", "D": "dominance"}
-SPLITS = {"train": "train", "dev": "dev", "test": "test"}
 MIDDLE, HALF = 3.0, 2.0  # of the annotators' scale
 
 
@@ -35,9 +34,9 @@ def load(folder: Path) -> Sentences:
         raise DataError(f"{path}: split {sorted(unknown)[0]!r}; expected one of {', '.join(SPLITS)}")
     texts = np.array([table.tidy(r["text"]) for r in rows], dtype=object)
     split_N = np.array([r["split"] for r in rows])
+    parts = {s: np.flatnonzero(split_N == s) for s in SPLITS}
     splits = {
-        ours: Part(tuple(texts[split_N == theirs]), values_NK[split_N == theirs].astype(np.float32))
-        for theirs, ours in SPLITS.items()
+        s: Part(tuple(texts[at]), (0,) * len(at), values_NK[at].astype(np.float32)) for s, at in parts.items()
     }
     return Sentences("emobank", MEASURES, tuple(COLUMNS.values()), splits, "CC BY-SA 4.0", "yes")
 

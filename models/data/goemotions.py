@@ -60,4 +60,6 @@ def _split(path: Path, labels: tuple[str, ...]) -> Part:
         raise DataError(
             f"{path}:{len(texts) + 1}: {error}; expected a text, a tab and label numbers below {len(labels)}"
         ) from error
-    return Part(tuple(texts), np.array(rows, dtype=np.float32).reshape(len(rows), len(labels)))
+    return Part(
+        tuple(texts), (0,) * len(texts), np.array(rows, dtype=np.float32).reshape(len(rows), len(labels))
+    )

@@ -5,7 +5,7 @@ Shape suffixes: N sentences, K labels or measures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,18 +18,22 @@ MEASURES = "measures"  # targets are numbers in -1..1
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One split: ``texts`` and their ``targets_NK`` (float32, what they mean is `Sentences.kind`)."""
+    """One split: ``texts``, the order of appearance of who said them (0 where nobody is named) and their
+    ``targets_NK`` (float32, what they mean is `Sentences.kind`)."""
 
     texts: tuple[str, ...]
+    speakers: tuple[int, ...]
     targets_NK: NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def where(self, keep_N: NDArray[np.bool_]) -> Part:
-        """Those sentences alone."""
+    def take(self, rows: Sequence[int]) -> Part:
+        """Those of ``rows``."""
         return Part(
-            tuple(t for t, keep in zip(self.texts, keep_N, strict=True) if keep), self.targets_NK[keep_N]
+            tuple(self.texts[i] for i in rows),
+            tuple(self.speakers[i] for i in rows),
+            self.targets_NK[list(rows)],
         )
 
 

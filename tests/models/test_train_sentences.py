@@ -27,32 +27,32 @@ def judge() -> Corpus:
 
 
 def sentences(kind: str = ANY_OF) -> Sentences:
-    train = Part(
-        (SAID, OTHER, "a third", OTHER + "!"), np.array([[1, 0], [0, 1], [1, 1], [0, 1]], np.float32)
-    )
-    dev = Part(("and that other line, stands only in train", "x"), np.array([[1, 0], [0, 1]], np.float32))
+    said = (SAID, OTHER, "a third", OTHER + "!")
+    train = Part(said, (0,) * 4, np.array([[1, 0], [0, 1], [1, 1], [0, 1]], np.float32))
+    said_in_dev = ("and that other line, stands only in train", "x")
+    dev = Part(said_in_dev, (0,) * 2, np.array([[1, 0], [0, 1]], np.float32))
     return Sentences("toy", kind, ("p", "q"), {"train": train, "dev": dev, "test": dev}, "ours", "yes")
 
 
-def lines(n: int, k: int = 2) -> stage.Lines:
-    targets = torch.nn.functional.one_hot(torch.arange(n) % k, k).float()
+def lines(n: int, k: int = 2) -> Part:
+    targets = np.eye(k, dtype=np.float32)[np.arange(n) % k]
     words = ("love this", "hate that", "on the table")
-    return stage.Lines(tuple(f"{words[i % 3]} {i}" for i in range(n)), (0,) * n, targets)
+    return Part(tuple(f"{words[i % 3]} {i}" for i in range(n)), (0,) * n, targets)
 
 
-def task(kind: str = ONE_OF, name: str = "toy", n: int = 5) -> stage.Task:
-    return stage.Task(name, kind, ("p", "q"), {s: lines(n) for s in ("train", "dev", "test")}, "ours", "yes")
+def task(kind: str = ONE_OF, name: str = "toy", n: int = 5) -> Sentences:
+    return Sentences(name, kind, ("p", "q"), {s: lines(n) for s in ("train", "dev", "test")}, "ours", "yes")
 
 
 def test_what_stands_in_dev_or_test_of_either_corpus_is_not_learnt() -> None:
     """A sentence of MELD's test, and one of the corpus's own dev under other punctuation."""
-    work = stage._of_sentences(sentences(), judge())
+    work = stage.without_leaks(sentences(), judge())
     assert work.splits["train"].texts == ("a third",)
     assert work.splits["train"].targets_NK.tolist() == [[1, 1]]
 
 
 def test_labels_of_dialogues_that_stand_in_test_are_not_learnt() -> None:
-    work = stage._of_dialogues(judge(), judge(), 9.0, random.Random(0))
+    work = stage.sentences_of(judge(), judge(), 9.0, random.Random(0))
     assert work.splits["train"].texts == (OTHER,)
 
 
@@ -63,7 +63,7 @@ def test_neutral_lines_are_thinned_and_others_kept() -> None:
 
 
 def test_speakers_are_letters_by_first_appearance() -> None:
-    found = stage._lines([talk("a", "one", "two", "three", who="ZAZ", labels=[0, 1, -1])], 2)
+    found = stage._labelled([talk("a", "one", "two", "three", who="ZAZ", labels=[0, 1, -1])], 2)
     assert found.speakers == (0, 1)
     assert found.texts == ("one", "two")
 
@@ -72,10 +72,10 @@ def test_speakers_are_letters_by_first_appearance() -> None:
 def test_the_loss_is_least_where_the_targets_are_met(kind: str) -> None:
     """For every kind of target."""
     work = task(kind)
-    targets = work.splits["train"].targets_NK
+    targets, loss = torch.from_numpy(work.splits["train"].targets_NK), stage.loss_of(work, 0.0)
     right = targets if kind == MEASURES else 20 * targets - 10
-    assert work.loss(right, targets, 0.0) < 1e-3
-    assert work.loss(-right, targets, 0.0) > 1
+    assert loss(right, targets) < 1e-3
+    assert loss(-right, targets) > 1
 
 
 def test_figures_are_those_of_the_outputs() -> None:
