@@ -56,6 +56,22 @@ class WordErrors:
                 out.append(word)
         return " ".join(out or words[:1])
 
+    def sometimes(
+        self,
+        text: str,
+        random_: random.Random,
+        *,
+        error_share: float,
+        error_rates: tuple[float, float],
+        plain_share: float,
+    ) -> str:
+        """``text`` for training: with errors at a rate drawn from ``error_rates`` in a share of the cases,
+        `plain` in another, else as it is. Never empty if ``text`` was not."""
+        draw = random_.random()
+        if draw < error_share:
+            return self.corrupt(text, random_.uniform(*error_rates), random_) or text
+        return (plain(text) or text) if draw < error_share + plain_share else text
+
     def _substitute(self, word: str, random_: random.Random) -> str:
         alike = [w for key in _keys(word) for w in self._like.get(key, ()) if w != word]
         return random_.choice(alike) if alike else self._frequent(random_)

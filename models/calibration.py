@@ -40,6 +40,7 @@ def probabilities(logits: Tensor, temperature: float | Tensor) -> Tensor:
     return torch.softmax(logits / temperature, -1)
 
 
+BITS = (1, 2, 4)  # of text, audio and visual in the number of a subset
 SUBSETS = (
     "none",
     "text",
@@ -50,6 +51,7 @@ SUBSETS = (
     "audio+visual",
     "text+audio+visual",
 )
+PRESENT = {name: (bool(i & BITS[0]), bool(i & BITS[1]), bool(i & BITS[2])) for i, name in enumerate(SUBSETS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,6 @@ class Temperatures:
 
     def at(self, present: Tensor) -> Tensor:
         """The temperature ``[..., 1]`` of rows of ``present`` (bool ``[..., M]``: text, audio, visual)."""
-        bits_M = torch.tensor((1, 2, 4), device=present.device)
+        bits_M = torch.tensor(BITS, device=present.device)
         values = torch.tensor(self.values, dtype=torch.float64, device=present.device)
         return values[(present * bits_M).sum(-1, keepdim=True)]

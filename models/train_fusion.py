@@ -24,8 +24,7 @@ from torch import Tensor
 from models import batches
 from models.asr_noise import WordErrors
 from models.batches import Example
-from models.calibration import SUBSETS as EVERY
-from models.calibration import Temperatures, fit_temperature, probabilities
+from models.calibration import PRESENT, Temperatures, fit_temperature, probabilities
 from models.encoders.text import TextEncoder
 from models.fusion_weights import as_stored, save_fusion
 from models.hosts.gru import Config, GruLmam
@@ -33,6 +32,7 @@ from models.losses import masked_cross_entropy
 from models.meld import LABELS
 from models.metrics import scores
 from models.normalise import Prior
+from models.schedule import linear
 from models.synthetic_faces import Faces
 from models.train_meld import NOISY, Corpus, Setup, encode, noisy
 
@@ -200,7 +200,7 @@ class FusionTrainer:
         self.total = recipe.epochs * -(-len(train.examples) // recipe.dialogues)
         warm = max(1, recipe.warm_up * self.total)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda s: min((s + 1) / warm, max(0.0, (self.total - s) / (self.total - warm)))
+            self.optimiser, lambda step: linear(step, warm, self.total)
         )
 
     def run(self) -> Iterator[float]:
@@ -257,9 +257,12 @@ def calibrated(net: GruLmam, dev: Bank, visual: Sequence[Tensor]) -> Temperature
     What the context alone says, where an utterance has none of them, gets that of words and voice: it is
     never published as more than an abstention.
     """
-    masks = [(bool(i & 1), bool(i & 2), bool(i & 4)) for i in range(1, len(EVERY))]
-    fitted = [fit_temperature(*predict(net, dev, m, visual=visual)) for m in masks]
-    return Temperatures((fitted[EVERY.index("text+audio") - 1], *fitted))
+    fitted = {
+        name: fit_temperature(*predict(net, dev, masks, visual=visual))
+        for name, masks in PRESENT.items()
+        if any(masks)
+    }
+    return Temperatures.of({"none": fitted["text+audio"], **fitted})
 
 
 def subsets(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models import batches, meld
-from models.asr_noise import WordErrors, plain
+from models.asr_noise import WordErrors
 from models.batches import Example
 from models.calibration import fit_temperature, probabilities
 from models.encoders.text import TextEncoder
@@ -27,6 +27,7 @@ from models.hosts import gru
 from models.losses import masked_cross_entropy
 from models.metrics import scores
 from models.normalise import Prior, fit_prior
+from models.schedule import linear
 from models.training.store import save_state
 
 log = logging.getLogger(__name__)
@@ -181,8 +182,7 @@ class Trainer:
         self.order: list[int] = []
 
     def _rate(self, step: int) -> float:
-        warm = self.recipe.warm_up * self.total
-        return min((step + 1) / warm, max(0.0, (self.total - step) / (self.total - warm)))
+        return linear(step, self.recipe.warm_up * self.total, self.total)
 
     def run(self) -> Iterator[tuple[int, int, str]]:
         """Train to the end; yields the step, how many there are, and what is worth saying (often nothing)."""
@@ -221,12 +221,17 @@ class Trainer:
         return float(loss.detach())
 
     def _augment(self, text: str) -> str:
-        r, draw = self.recipe, self.random.random()
-        if self.variant.frozen or draw > r.plain_share + r.error_share:
+        r = self.recipe
+        if self.variant.frozen:
+            self.random.random()  # stored rows of this control drew it, and the order of dialogues follows
             return text
-        if draw < r.error_share:
-            return self.corpus.errors.corrupt(text, self.random.uniform(*r.error_rates), self.random) or text
-        return plain(text) or text
+        return self.corpus.errors.sometimes(
+            text,
+            self.random,
+            error_share=r.error_share,
+            error_rates=r.error_rates,
+            plain_share=r.plain_share,
+        )
 
     def predict(
         self,

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import command, data
-from models.asr_noise import WordErrors, plain
+from models.asr_noise import WordErrors
 from models.data import emobank, goemotions
 from models.data.check import Known, drop_leaks
 from models.data.check import plain as bare
@@ -39,6 +39,7 @@ from models.data.corpus import SPLITS, UNLABELLED, Conversation, Corpus, DataErr
 from models.data.sentences import ANY_OF, MEASURES, ONE_OF, Part, Sentences
 from models.encoders.text import TextEncoder, pretrained
 from models.metrics import scores
+from models.schedule import linear
 from models.training.store import load_state, save_state
 
 ROOT = Path(__file__).parent.parent
@@ -185,7 +186,7 @@ class Trainer:
         self.total = self.per_epoch * recipe.epochs
         warm = max(1.0, recipe.warm_up * self.total)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimiser, lambda s: min((s + 1) / warm, max(0.0, (self.total - s) / (self.total - warm)))
+            self.optimiser, lambda step: linear(step, warm, self.total)
         )
         self.step = 0
 
@@ -227,10 +228,14 @@ class Trainer:
         self.schedule.step()
 
     def _augment(self, text: str, random_: random.Random) -> str:
-        r, draw = self.recipe, random_.random()
-        if draw < r.error_share:
-            return self.errors.corrupt(text, random_.uniform(*r.error_rates), random_) or text
-        return (plain(text) or text) if draw < r.error_share + r.plain_share else text
+        r = self.recipe
+        return self.errors.sometimes(
+            text,
+            random_,
+            error_share=r.error_share,
+            error_rates=r.error_rates,
+            plain_share=r.plain_share,
+        )
 
     def _said(self) -> str:
         found = {t.name: self.measure(t, "dev") for t in self.tasks}
