@@ -29,6 +29,7 @@ from models.encoders.voice_statistics import Heard, statistics
 from models.perception import voice_baseline as baseline
 from models.perception.voice import (
     DEFAULT,
+    NOISE,
     WAYS,
     Ints,
     Plan,
@@ -110,7 +111,7 @@ def evaluate(args: argparse.Namespace, plan: Plan, rows: Rows, tell: Tell) -> No
         speech = Speech.read(args.data, corpus, args.cache, tell)
         voices = speech.voices(labels, plan)
         tests = {"": voices} | {
-            ", 10 dB": voices.instead(np.stack([statistics(h) for h in speech.heard["noisy"]]))
+            NOISE: voices.instead(np.stack([statistics(h) for h in speech.heard["noisy"]]))
         }
         parts = folds(speech.clips, corpus)
         _baselines(speech, voices, parts, corpus, rows, args)
@@ -195,7 +196,7 @@ def _baselines(
         found = {}
         for way in baseline.WAYS:
             said = baseline.guesses(made["clean"], list(made.values()), train, at, way)
-            for condition, guess in zip(("", ", 10 dB"), said, strict=True):
+            for condition, guess in zip(("", NOISE), said, strict=True):
                 one_hot = torch.nn.functional.one_hot(torch.from_numpy(guess), classes)
                 found[way + condition] = summary(confusion(one_hot, voices.label_N[at]))
         rows.append({**facts, "key": name, "seed": 0, "test": found, "speakers": list(test), "parameters": 0})
@@ -220,7 +221,7 @@ def ship(args: argparse.Namespace, plan: Plan, tell: Tell) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for corpus in CORPORA:
         at = np.array([i for i in split["test"] if voices.speakers[i].startswith(corpus)])
-        for condition, each in (("", voices), (", 10 dB", noisy)):
+        for condition, each in (("", voices), (NOISE, noisy)):
             for way in WAYS:
                 counts = confusion(logits(net, each, at, way, args.seed), voices.label_N[at])
                 found[f"{corpus}, {way}{condition}"] = summary(counts)

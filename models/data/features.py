@@ -120,10 +120,8 @@ def _cached(
     """`encoded`, or what a former run kept of the same in the folder ``cache``."""
     if cache is None:
         return encoded(encoder, lines, tick)
-    path = (
-        cache
-        / f"{hashlib.blake2b(repr((weights, encoder.dim, lines)).encode(), digest_size=12).hexdigest()}.npy"
-    )
+    made_of = repr((weights, encoder.dim, lines)).encode()
+    path = cache / f"{hashlib.blake2b(made_of, digest_size=12).hexdigest()}.npy"
     if path.is_file():
         try:
             kept = np.load(path, allow_pickle=False)

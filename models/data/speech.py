@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,6 @@ def sounds(folder: Path, wanted: Sequence[Clip]) -> Iterator[NDArray[np.float32]
     Raises:
         DataError: a file is absent, damaged, or not 16 kHz mono; or soundfile is not installed.
     """
-    soundfile = _soundfile()
     shards: dict[str, zipfile.ZipFile] = {}
     try:
         for clip in wanted:
@@ -59,12 +58,9 @@ def sounds(folder: Path, wanted: Sequence[Clip]) -> Iterator[NDArray[np.float32]
                 if clip.shard not in shards:
                     shards[clip.shard] = zipfile.ZipFile(folder / clip.shard)
                 raw = shards[clip.shard].read(clip.path)
-                pcm, rate = soundfile.read(io.BytesIO(raw), dtype="float32")
             except (OSError, KeyError, zipfile.BadZipFile, RuntimeError) as error:
                 raise DataError(f"{where}: cannot be read ({error})") from error
-            if rate != RATE or pcm.ndim != 1:
-                raise DataError(f"{where}: {rate} Hz, shape {list(pcm.shape)}; expected {RATE} Hz, mono")
-            yield pcm
+            yield _samples(io.BytesIO(raw), where)
     finally:
         for shard in shards.values():
             shard.close()
@@ -76,18 +72,18 @@ def recording(path: Path) -> NDArray[np.float32]:
     Raises:
         DataError: it is absent, damaged or another rate; or soundfile is not installed.
     """
-    try:
-        pcm, rate = _soundfile().read(path, dtype="float32")
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    if rate != RATE or pcm.ndim != 1:
-        raise DataError(f"{path}: {rate} Hz, shape {list(pcm.shape)}; expected {RATE} Hz, mono")
-    return np.asarray(pcm, dtype=np.float32)
+    return _samples(path, path)
 
 
-def _soundfile() -> Any:
+def _samples(file: Path | BinaryIO, where: object) -> NDArray[np.float32]:
     try:
         import soundfile  # type: ignore[import-untyped]
     except ImportError:
         raise DataError("reading recordings needs soundfile: pip install 'lmam-streamer[train]'") from None
-    return soundfile
+    try:
+        pcm, rate = soundfile.read(file, dtype="float32")
+    except (OSError, RuntimeError) as error:
+        raise DataError(f"{where}: cannot be read ({error})") from error
+    if rate != RATE or pcm.ndim != 1:
+        raise DataError(f"{where}: {rate} Hz, shape {list(pcm.shape)}; expected {RATE} Hz, mono")
+    return np.asarray(pcm, dtype=np.float32)

@@ -25,10 +25,16 @@ def filters(bands: int = BANDS) -> Floats:
     """Triangles ``[F, B]`` that overlap by half, evenly spaced on the mel scale (HTK's formula)."""
     lowest, highest = (float(2595.0 * np.log10(1.0 + hz / 700.0)) for hz in (LOWEST, HIGHEST))
     corners_C = 700.0 * (10.0 ** (np.linspace(lowest, highest, bands + 2) / 2595.0) - 1.0)
-    hz_F1 = np.linspace(0.0, RATE / 2, _SIZE // 2 + 1)[:, None]
+    return triangles(corners_C, _SIZE // 2 + 1).astype(np.float32)
+
+
+def triangles(corners_C: NDArray[np.float64], frequencies: int) -> NDArray[np.float64]:
+    """``[F, B]`` of height 1 between each corner (Hz, ``C = B + 2``) and the next but one, at frequencies
+    that are even from 0 to 8 kHz."""
+    hz_F1 = np.linspace(0.0, RATE / 2, frequencies)[:, None]
     left, middle, right = corners_C[:-2], corners_C[1:-1], corners_C[2:]
-    sides = np.minimum((hz_F1 - left) / (middle - left), (right - hz_F1) / (right - middle))
-    return np.asarray(np.maximum(sides, 0.0), dtype=np.float32)
+    sides_FB = np.minimum((hz_F1 - left) / (middle - left), (right - hz_F1) / (right - middle))
+    return np.asarray(np.maximum(sides_FB, 0.0))
 
 
 _FILTERS_FB = filters()

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError
+from models.encoders.mel import triangles
 
 RATE = 16_000  # Hz
 HOP, WINDOW = 160, 400  # samples
@@ -124,10 +125,8 @@ def mel_bank() -> Tensor:
     """Triangles ``[40, 201]`` of unit area between points that are even on Slaney's scale, 0 to 8 kHz."""
     mels = np.linspace(0.0, _mel(RATE / 2), BANDS + 2)
     points = np.where(mels < 15, mels * 200 / 3, 1000 * np.exp((mels - 15) * math.log(6.4) / 27))
-    bins = np.linspace(0.0, RATE / 2, WINDOW // 2 + 1)
-    low, peak, high = (points[i : i + BANDS, None] for i in range(3))
-    rise, fall = (bins - low) / (peak - low), (high - bins) / (high - peak)
-    return torch.from_numpy(np.maximum(0.0, np.minimum(rise, fall)) * 2 / (high - low)).float()
+    area_FM = triangles(points, WINDOW // 2 + 1) * 2 / (points[2:] - points[:-2])
+    return torch.from_numpy(area_FM.T.copy()).float()
 
 
 def _mel(hertz: float) -> float:

@@ -6,14 +6,14 @@ mean and deviation are over the seeds.
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from models.perception.voice import WAYS, accuracy, macro_f1
+from models.perception.voice import NOISE, WAYS, accuracy, macro_f1
+from models.spread import figures, spread
 from models.training.rows import Row
 
 Summary = dict[str, Any]
@@ -25,7 +25,6 @@ TARGETS = {
 }
 NAMES = {"ravdess": "RAVDESS, 8 classes", "emodb": "EmoDB, 7 classes"}
 MODELS = {"mfcc-svm": "MFCC statistics + SVM", "voice": "voice network"}
-NOISE = ", 10 dB"
 
 VOICE = """### Voice
 
@@ -52,9 +51,9 @@ def section(found: Sequence[Row]) -> tuple[str, list[Summary]]:
                 if line is None:
                     continue
                 target = TARGETS.get((dataset, way))
-                cells = [NAMES[dataset], name, way, _spread(line["accuracy"])]
+                cells = [NAMES[dataset], name, way, spread(line["accuracy"])]
                 cells += [f"{target:.0f}" if target and model == "voice" else "-"]
-                cells += [_spread(line["macro_f1"]), _spread(line["noisy"])]
+                cells += [spread(line["macro_f1"]), spread(line["noisy"])]
                 cells += [
                     str(len(line["seeds"])),
                     f"{rows[0]['parameters']:,}" if rows[0]["parameters"] else "-",
@@ -87,13 +86,6 @@ def _line(rows: Sequence[Row], way: str) -> dict[str, Any] | None:
     }
 
 
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    mean = f"{statistics.mean(values):.1f}"
-    return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
-
-
 def _summaries(row: Row, way: str, line: dict[str, Any], target: float | None) -> list[Summary]:
     facts = {
         "table": row["table"],
@@ -112,8 +104,7 @@ def _summaries(row: Row, way: str, line: dict[str, Any], target: float | None) -
             **facts,
             "protocol": row["protocol"] + condition,
             "metric": "accuracy" if measure == "noisy" else measure,
-            "mean": round(statistics.mean(line[measure]), 3),
-            "std": round(statistics.stdev(line[measure]), 3) if len(line[measure]) > 1 else None,
+            **figures(line[measure]),
             "target": goal,
         }
         for measure, condition, goal in measures

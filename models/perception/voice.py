@@ -30,6 +30,7 @@ Ints = NDArray[np.int64]
 Known = tuple[Floats, Floats, Floats]  # count, mean and summed squared deviations of each clip's speaker
 
 WAYS = ("live", "running", "offline")
+NOISE = ", 10 dB"  # behind the name of a way: with noise, see `models.perception.voice_features`
 DEFAULT = Path(__file__).parents[2] / "configs" / "encoders" / "voice.toml"
 
 

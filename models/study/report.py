@@ -17,6 +17,7 @@ from typing import Any
 
 from models import command
 from models.perception import report as perception
+from models.spread import figures, spread
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
 from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
@@ -160,19 +161,11 @@ def tasks(found: Sequence[Row]) -> tuple[str, list[Summary]]:
                 "| " + " | ".join(head) + " |",
                 "|---" * len(head) + "|",
             ]
-        cells = [model, fusion, *(_spread([r["test"][m] for r in group]) for m in measures)]
+        cells = [model, fusion, *(spread([r["test"][m] for r in group]) for m in measures)]
         cells += [str(len(group)), f"{group[0]['fusion_parameters']:,}"]
         out.append("| " + " | ".join(cells) + " |")
         summaries += [summary(table, m, group) for m in measures]
     return "\n".join(out), summaries
-
-
-def _spread(values: Sequence[float]) -> str:
-    return (
-        f"{statistics.mean(values):.1f} ± {statistics.stdev(values):.1f}"
-        if len(values) > 1
-        else f"{values[0]:.1f}"
-    )
 
 
 def summary(table: str, measure: str, group: Sequence[Row]) -> Summary:
@@ -189,8 +182,7 @@ def summary(table: str, measure: str, group: Sequence[Row]) -> Summary:
         "modalities": first.get("modalities", []),
         "options": first.get("options", {}),
         "metric": measure,
-        "mean": round(statistics.mean(values), 3),
-        "std": round(statistics.stdev(values), 3) if len(values) > 1 else None,
+        **figures(values),
         "seeds": sorted(r["seed"] for r in group),
         "parameters": first["parameters"],
         "target": TARGETS.get(table),

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from ..context import Context
 from ..errors import StreamerError
 from ..pipeline import Speakers
+from .options import Options
 
 log = logging.getLogger(__name__)
 PACKAGE = "resemblyzer"
 
 
-class Config(BaseModel):
+class Config(Options):
     """As kind voice, where it can."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    weights: Path | None = Field(
-        None, description="the speaker encoder's pretrained.pt; default: that of the package resemblyzer"
-    )
-    max_speakers: int = Field(8, ge=1, le=32, description="voices at most; one more goes to the most alike")
-    split: bool = Field(True, description="cut an utterance where another voice goes on")
-    enrolled: bool = Field(False, description="know the people again who were enrolled (lmam enroll)")
 
     def build(self, context: Context) -> Speakers | None:
         """The stage; None where a transcript or the channels tell who speaks, or no encoder is there.

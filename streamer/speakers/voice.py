@@ -11,11 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
 
 from ..context import Context
 from ..errors import ConfigError, EncodeError
@@ -23,6 +21,7 @@ from ..types import RATE, AudioChunk, Floats, Progress, Segment, Speaker
 from .changes import CHANGE, mean, quietest, turns
 from .clusters import Clusters, Heard, Rules
 from .enrolled import Voice, voices
+from .options import Options
 
 if TYPE_CHECKING:
     from models.encoders.prosody import ProsodyAccumulator
@@ -33,17 +32,8 @@ BATCH = 16  # windows at once
 Encoder = Callable[[Sequence[Floats]], Floats]  # equally long stretches of sound to embeddings [B, D]
 
 
-class Config(BaseModel):
+class Config(Options):
     """Which voices can be told apart."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    weights: Path | None = Field(
-        None, description="the speaker encoder's pretrained.pt; default: that of the package resemblyzer"
-    )
-    max_speakers: int = Field(8, ge=1, le=32, description="voices at most; one more goes to the most alike")
-    split: bool = Field(True, description="cut an utterance where another voice goes on")
-    enrolled: bool = Field(False, description="know the people again who were enrolled (lmam enroll)")
 
     def build(self, context: Context) -> Tracker:
         """The stage, its network loaded.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-import types
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from models.encoders.hub.files import import_torchaudio
 from models.encoders.mel import BANDS, HIGHEST, LOWEST, RATE, STEP, WINDOW, LogMel, filters, times
 
 
@@ -18,24 +16,9 @@ def sound(seconds: float, seed: int = 0) -> np.ndarray[Any, np.dtype[np.float32]
     return np.random.default_rng(seed).normal(0, 0.1, int(seconds * RATE)).astype(np.float32)
 
 
-def torchaudio() -> types.ModuleType:
-    """torchaudio without its compiled part, which does not load beside every build of torch."""
-    try:
-        return importlib.import_module("torchaudio")
-    except (OSError, RuntimeError):
-        for name in [n for n in sys.modules if n.partition(".")[0] == "torchaudio"]:
-            del sys.modules[name]
-        stub: Any = types.ModuleType("torchaudio._extension")
-        stub._IS_TORCHAUDIO_EXT_AVAILABLE = stub._IS_ALIGN_AVAILABLE = False
-        stub.fail_if_no_align = lambda function: function
-        stub._check_cuda_version = lambda: None
-        sys.modules["torchaudio._extension"] = stub
-        return importlib.import_module("torchaudio")
-
-
 @pytest.mark.filterwarnings("ignore")  # of torchaudio's import
 def test_filters_and_frames_are_those_of_torchaudio() -> None:
-    audio = torchaudio()
+    audio = import_torchaudio()
     theirs = audio.functional.melscale_fbanks(257, LOWEST, HIGHEST, BANDS, RATE, norm=None, mel_scale="htk")
     np.testing.assert_allclose(filters(), theirs.numpy(), atol=1e-5)  # theirs is rounded
     spectrogram = audio.transforms.MelSpectrogram(
