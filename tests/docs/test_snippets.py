@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import typer.testing
@@ -85,7 +86,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_block_is_tried_or_has_its_reason() -> None:
     """And every reason has its block."""
-    run_here = {"docs/data.md", "docs/lmam.md", "docs/training.md"}
+    run_here = {"docs/data.md", "docs/lmam.md", "docs/training.md", "docs/voice.md"}
     for block in BLOCKS:
         if block.language == "python":
             assert block.page in run_here or (block.page, block.first) in ELSEWHERE, block.name
@@ -112,6 +113,17 @@ def test_data_is_loaded_as_the_page_says(here: Path) -> None:
     assert names["corpus"].name == "meld"
     exec(head + second, names)
     assert names["corpus"].sizes()["text"] > 0
+
+
+def test_a_voice_is_heard_as_the_page_says() -> None:
+    """With a second of a humming voice for the sound."""
+    (block,) = of("docs/voice.md")
+    time = np.arange(16_000, dtype=np.float32) / 16_000
+    hum = sum(0.2 / k * np.sin(2 * np.pi * 140 * k * time) for k in range(1, 9)) * np.hanning(16_000)
+    names: dict[str, Any] = {"sound": np.split(hum.astype(np.float32), 10)}
+    exec(compile(block.text, block.name, "exec"), names)
+    assert sum(names["reading"].emotion) == pytest.approx(1, abs=1e-5)
+    assert names["speaker"].count == 1
 
 
 @pytest.mark.timeout(120)  # ten runs of an epoch
