@@ -44,12 +44,13 @@ class Faces:
         return rows[torch.randint(len(rows), (k,), generator=generator)].mean(0)
 
     def pair(self, labels_N: Tensor, generator: torch.Generator) -> Tensor:
-        """A synthetic face ``[N, E]`` for each utterance, with noise in the pairing."""
+        """A synthetic face ``[N, E]`` for each utterance, with noise in the pairing; any for one without a
+        label."""
         out = []
         for label in labels_N.tolist():
             chance = float(torch.rand((), generator=generator))
             shown = label if chance < SAME else LABELS.index("neutral")
-            if chance >= SAME + NEUTRAL:
+            if chance >= SAME + NEUTRAL or shown < 0:
                 shown = int(torch.randint(len(LABELS), (), generator=generator))
             out.append(self.draw(shown, generator))
         return torch.stack(out)

@@ -81,7 +81,9 @@ def train_meld(args: argparse.Namespace) -> None:
     features: Features | None = None
     for seed in args.seeds:
         if features is None or not args.frozen:
-            encoder = TextEncoder.trainable(args.start) if args.start else pretrained()
+            context = 0 if args.frozen else setup.context
+            start = args.start
+            encoder = TextEncoder.trainable(start, context=context) if start else pretrained(context=context)
             features = Features(encoder, frozen=args.frozen)
         began = time.monotonic()
         folder = args.out / variant.name / f"seed{seed}"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from models import batches, meld
 from models.asr_noise import WordErrors
 from models.batches import Example
 from models.calibration import fit_temperature, probabilities
+from models.data.check import sentence
 from models.encoders.text import TextEncoder
 from models.hosts import gru
 from models.losses import masked_cross_entropy
@@ -76,6 +77,7 @@ class Setup:
     """A configuration file, read."""
 
     measures: tuple[str, ...]
+    context: int  # tokens of what was said before that the encoder reads
     net: dict[str, Any]
     recipe: Recipe
     fusion: dict[str, Any]
@@ -94,7 +96,8 @@ class Setup:
                 k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()
             }
             fusion = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["fusion"].items()}
-            return cls(tuple(raw["audio_measures"]), raw["net"], Recipe(**recipe), fusion)
+            measures, context = tuple(raw["audio_measures"]), int(raw["encoder"]["context"])
+            return cls(measures, context, raw["net"], Recipe(**recipe), fusion)
         except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
             raise ValueError(f"{path}: not a training configuration ({error})") from error
 
@@ -111,14 +114,25 @@ class Corpus:
 
     @classmethod
     def read(cls, data: Path, measures: tuple[str, ...], *, no_context: bool = False) -> Corpus:
-        """MELD below ``data``; with ``no_context`` every utterance is a conversation of its own."""
+        """MELD below ``data``; with ``no_context`` every utterance is a conversation of its own.
+
+        Labels of train are hidden (-1) whose words, five or more, stand in dev or test.
+        """
         raw = {s: meld.load(data, s, measures) for s in ("train", "dev", "test")}
+        heard = {sentence(t) for s in ("dev", "test") for c in raw[s] for t in c.texts} - {""}
+        raw["train"] = [hidden(c, heard) for c in raw["train"]]
         prior = fit_prior(np.concatenate([c.audio_NA for c in raw["train"]]), measures)
         splits = {s: batches.examples(c, prior) for s, c in raw.items()}
         if no_context:
             splits = {s: [u for e in es for u in batches.alone(e)] for s, es in splits.items()}
         errors = WordErrors(t for c in raw["train"] for t in c.texts)
         return cls(splits["train"], splits["dev"], splits["test"], prior, errors)
+
+
+def hidden(c: meld.Conversation, heard: Set[str]) -> meld.Conversation:
+    """``c`` without the labels of what is in ``heard``."""
+    labels = (-1 if sentence(t) in heard else label for t, label in zip(c.texts, c.labels, strict=True))
+    return replace(c, labels=tuple(labels))
 
 
 def noisy(examples: Sequence[Example], errors: WordErrors, rate: float, seed: int = 0) -> list[Example]:
@@ -327,16 +341,9 @@ class Trainer:
 
 
 def encode(encoder: TextEncoder, group: Sequence[Example], *, grad: bool) -> list[Tensor]:
-    """Text features per conversation; long and short texts go through apart, so that little is padded."""
-    if not group:
-        return []
-    ids = encoder.ids([t for e in group for t in e.texts], [s for e in group for s in e.speakers])
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    """Text features per conversation."""
     with torch.set_grad_enabled(grad):
-        parts = [encoder.net([ids[i] for i in order[k : k + 256]]) for k in range(0, len(order), 256)]
-        back = torch.empty(len(ids), dtype=torch.long)
-        back[torch.tensor(order)] = torch.arange(len(ids))
-        return list(torch.split(torch.cat(parts)[back], [len(e.texts) for e in group]))
+        return encoder.conversations([(e.texts, e.speakers) for e in group])
 
 
 def facts(start: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -30,10 +30,15 @@ def plain(text: str) -> str:
     return " ".join(_DROPPED.sub("", text.lower()).split())
 
 
+def sentence(text: str) -> str:
+    """``text`` as `plain`, empty where it is too short to compare."""
+    found = plain(text)
+    return found if found.count(" ") >= LEAST_WORDS - 1 else ""
+
+
 def sentences(c: Conversation) -> tuple[str, ...]:
-    """Each utterance as `plain`, empty where it is too short to compare."""
-    found = (plain(t) for t in c.texts)
-    return tuple(t if t.count(" ") >= LEAST_WORDS - 1 else "" for t in found)
+    """Each utterance as `sentence`."""
+    return tuple(map(sentence, c.texts))
 
 
 def script(c: Conversation) -> str:

@@ -7,24 +7,27 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.asr_noise import WordErrors
 from models.data.corpus import Conversation, Corpus, DataError
 from models.encoders.prosody import USED_MEASURES
-from models.encoders.text import TextEncoder
+from models.encoders.text import TextEncoder, Words
 from models.normalise import Prior, causal_normalise, fit_prior
 from models.whole import whole
 
 Floats = NDArray[np.float32]
 Tick = Callable[[int, int], None]
+Line = tuple[str, int]  # words, and the order of appearance of who says them
+Spoken = Sequence[Line]  # a conversation
 
 _BATCH = 128  # texts of about one length, encoded together
 
@@ -61,12 +64,8 @@ def with_text(
     weights = digest(encoder)
     splits = {}
     for split, conversations in corpus.splits.items():
-        lines = [
-            (text, who)
-            for c in conversations
-            for text, who in zip(_texts(c), c.order_of_appearance(), strict=True)
-        ]
-        rows_ND = _cached(encoder, weights, lines, cache, tick)
+        spoken = [list(zip(_texts(c), c.order_of_appearance(), strict=True)) for c in conversations]
+        rows_ND = _cached(encoder, weights, spoken, cache, tick)
         ends = np.cumsum([len(c) for c in conversations])[:-1]
         parts = np.split(rows_ND, ends) if conversations else []
         splits[split] = tuple(c.with_features(text=p) for c, p in zip(conversations, parts, strict=True))
@@ -113,14 +112,15 @@ def digest(encoder: TextEncoder) -> str:
 def _cached(
     encoder: TextEncoder,
     weights: str,
-    lines: Sequence[tuple[str, int]],
+    spoken: Sequence[Spoken],
     cache: Path | None,
     tick: Tick | None,
 ) -> Floats:
     """`encoded`, or what a former run kept of the same in the folder ``cache``."""
     if cache is None:
-        return encoded(encoder, lines, tick)
-    made_of = repr((weights, encoder.dim, lines)).encode()
+        return encoded(encoder, spoken, tick)
+    lines = [line for c in spoken for line in c]
+    made_of = repr((weights, encoder.dim, spoken if encoder.contextual else lines)).encode()
     path = cache / f"{hashlib.blake2b(made_of, digest_size=12).hexdigest()}.npy"
     if path.is_file():
         try:
@@ -129,41 +129,70 @@ def _cached(
             kept = None  # cut off: made anew
         if kept is not None and kept.shape == (len(lines), encoder.dim):
             return np.asarray(kept, dtype=np.float32)
-    rows_ND = encoded(encoder, lines, tick)
+    rows_ND = encoded(encoder, spoken, tick)
     with whole(path) as part, part.open("wb") as file:
         np.save(file, rows_ND, allow_pickle=False)
     return rows_ND
 
 
 class Encoder(Protocol):
-    """What makes features of words: a `TextEncoder`, or a big one of `models.encoders.hub`."""
+    """What makes features of words: a `TextEncoder`, or a big one of `models.encoders.hub`.
+
+    ``contextual``: it reads what was said before, too; the others take every text by itself.
+    """
 
     @property
     def net(self) -> nn.Module: ...
     @property
     def dim(self) -> int: ...
+    @property
+    def contextual(self) -> bool: ...
     def encode(self, texts: Sequence[str], speakers: Sequence[int]) -> Tensor: ...
+    def conversations(self, spoken: Sequence[Words]) -> list[Tensor]: ...
 
 
-def encoded(encoder: Encoder, lines: Sequence[tuple[str, int]], tick: Tick | None = None) -> Floats:
-    """Features ``[N, D]`` of texts and their speakers' order of appearance; NaN for a text without words.
+def encoded(encoder: Encoder, spoken: Sequence[Spoken], tick: Tick | None = None) -> Floats:
+    """Features ``[N, D]`` of all utterances of conversations; NaN for one without words.
 
-    Texts go through by length, so that little is padded, without dropout and without gradient.
+    Without dropout and without gradient.
     """
+    lines = [line for c in spoken for line in c]
     out_ND = np.full((len(lines), encoder.dim), np.nan, dtype=np.float32)
-    spoken = sorted((i for i, (text, _) in enumerate(lines) if text.strip()), key=lambda i: len(lines[i][0]))
+    done, total = 0, sum(bool(text.strip()) for text, _ in lines)
     training = encoder.net.training
     encoder.net.eval()
     try:
-        for start in range(0, len(spoken), _BATCH):
-            batch = spoken[start : start + _BATCH]
-            texts, speakers = zip(*(lines[i] for i in batch), strict=True)
-            out_ND[batch] = encoder.encode(texts, speakers).float().cpu().numpy()
-            if tick:
-                tick(min(start + _BATCH, len(spoken)), len(spoken))
+        with torch.inference_mode():
+            for rows, features_nD in _batches(encoder, spoken, lines):
+                out_ND[rows] = features_nD.float().cpu().numpy()
+                done += len(rows)
+                if tick:
+                    tick(done, total)
     finally:
         encoder.net.train(training)
     return out_ND
+
+
+def _batches(
+    encoder: Encoder, spoken: Sequence[Spoken], lines: Sequence[Line]
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Rows of ``lines`` and their features: conversations in order, or single texts by length."""
+    if not encoder.contextual:
+        order = sorted(
+            (i for i, (text, _) in enumerate(lines) if text.strip()), key=lambda i: len(lines[i][0])
+        )
+        for start in range(0, len(order), _BATCH):  # by length, so that little is padded
+            batch = order[start : start + _BATCH]
+            texts, speakers = zip(*(lines[i] for i in batch), strict=True)
+            yield batch, encoder.encode(texts, speakers)
+        return
+    start = 0
+    for c in spoken:
+        rows = [start + i for i, (text, _) in enumerate(c) if text.strip()]
+        start += len(c)
+        if rows:
+            texts, speakers = zip(*(lines[i] for i in rows), strict=True)
+            yield rows, encoder.conversations([(texts, speakers)])[0]
 
 
 @dataclass(frozen=True, slots=True)

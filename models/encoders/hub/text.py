@@ -17,7 +17,7 @@ from torch import Tensor
 from models.checkpoint import CheckpointError
 from models.encoders.hub import files
 from models.encoders.hub.spec import Spec
-from models.encoders.text import line
+from models.encoders.text import Words, line
 
 TOKENIZERS = ("tokenizer.json", "vocab*", "*.model")
 
@@ -47,7 +47,7 @@ class HubText:
             raise CheckpointError(
                 f"{spec}: a {type(self.net).__name__}; expected a text encoder, with a tokenizer of its own"
             )
-        self.dim = int(config.hidden_size)
+        self.dim, self.contextual = int(config.hidden_size), False
         positions = (getattr(config, "max_position_embeddings", 0) or 0) - 2  # RoBERTa's begin at two
         most = positions if positions > 0 else spec.tokens
         self.tokens = min(spec.tokens, most, self.tokenizer.model_max_length)
@@ -61,6 +61,10 @@ class HubText:
         lines, size = [line(t, s) for t, s in zip(texts, speakers, strict=True)], self.spec.batch
         rows = [self._rows(lines[at : at + size]) for at in range(0, len(lines), size)]
         return torch.cat(rows) if rows else torch.zeros(0, self.dim, device=self.net.device)
+
+    def conversations(self, spoken: Sequence[Words]) -> list[Tensor]:
+        """`encode` of each conversation: every text by itself."""
+        return [self.encode(texts, speakers) for texts, speakers in spoken]
 
     def _rows(self, lines: list[str]) -> Tensor:
         batch = self.tokenizer(

@@ -79,10 +79,28 @@ def test_a_damaged_file_of_the_cache_is_made_anew(encoder: TextEncoder, tmp_path
     )
 
 
+def test_what_was_said_before_is_read_by_an_encoder_that_can() -> None:
+    """Turns without words are skipped, and no conversation reads another."""
+    encoder = small_encoder(context=8)
+    first, second = ("how are you", "thanks", " ", "fine"), ("what", "fine")
+    made = with_text(corpus([talk("a", *first), talk("b", *second, who="JJ")]), encoder).splits["train"]
+    memory = encoder.start()
+    who = made[0].order_of_appearance()
+    for text, speaker, row_D in zip(first, who, made[0].features["text"], strict=True):
+        if text.strip():
+            want_D, memory = encoder.step(text, speaker, memory)
+            np.testing.assert_allclose(row_D, want_D, atol=1e-6)
+        else:
+            assert np.isnan(row_D).all()
+    np.testing.assert_allclose(made[1].features["text"][0], encoder.encode(["what"], [0])[0], atol=1e-6)
+    (alone,) = with_text(corpus([talk("b", "fine")]), encoder).splits["train"]
+    assert not np.allclose(made[1].features["text"][1], alone.features["text"][0], atol=1e-3)
+
+
 def test_dropout_is_off_while_encoding_and_on_again_afterwards(encoder: TextEncoder) -> None:
     encoder.net.drop.p = 0.9
     encoder.net.train()
-    lines = [("how are you", 0)]
+    lines = [[("how are you", 0)]]
     np.testing.assert_array_equal(encoded(encoder, lines), encoded(encoder, lines))
     assert encoder.net.training
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,20 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from models.checkpoint import WEIGHTS, CheckpointError
-from models.encoders.text import Config, MiniLM, TextEncoder, line, read_tokenizer
+from models.encoders.minilm import Config, MiniLM
+from models.encoders.text import TextEncoder, line, read_tokenizer
 
 SMALL = Config(vocabulary=40, dim=16, heads=2, hidden=32, layers=2, positions=32, max_tokens=12)
 WORDS = ["?", ":", "A", "B", "C", "how", "are", "you", "doing", "fine", "thanks", "joey", "what"]
 
 
-def small_encoder(dropout: float = 0.0, read: int = 1) -> TextEncoder:
+def small_encoder(dropout: float = 0.0, read: int = 1, context: int = 0) -> TextEncoder:
     """Two layers of width 16 with random weights and a vocabulary of a few words."""
     torch.manual_seed(0)
+    size = replace(SMALL, context=context)
     tokenizer = Tokenizer(WordLevel({w: i for i, w in enumerate(WORDS)}, unk_token="?"))
     tokenizer.pre_tokenizer = Whitespace()
-    return TextEncoder(MiniLM(SMALL, dropout, read).eval(), tokenizer)
+    return TextEncoder(MiniLM(size, dropout, read).eval(), tokenizer)
 
 
 @pytest.fixture
@@ -46,6 +49,71 @@ def test_the_mean_is_over_the_tokens_of_a_text(encoder: TextEncoder) -> None:
     net = encoder.net
     want = net.norm(net.word(ids) + net.position(torch.arange(len(ids)))).mean(0)
     torch.testing.assert_close(encoder.encode(["how are", "how are you doing fine"], [0, 0])[0], want)
+
+
+TALK = (("how are you doing joey", "fine", "what", "thanks joey fine", "you"), (0, 1, 0, 2, 1))
+
+
+@pytest.mark.parametrize("context", [1, 7, 30])
+def test_steps_say_what_whole_conversations_say(context: int) -> None:
+    """Batched with others or one utterance at a time; the memory stays within its bound."""
+    encoder = small_encoder(context=context)
+    other = (("fine", "how are you"), (0, 0))
+    with torch.no_grad():
+        first, want, last = encoder.conversations([other, TALK, other])
+    torch.testing.assert_close(first, last)
+    memory = encoder.start()
+    for text, speaker, want_D in zip(*TALK, want, strict=True):
+        kept = memory
+        found_D, memory = encoder.step(text, speaker, memory)
+        torch.testing.assert_close(found_D, want_D, atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            encoder.step(text, speaker, kept)[0], found_D
+        )  # a value: it can be asked again
+        assert {len(kv) for kv in memory.layers} == {len(memory.ago)}
+        assert len(memory.ago) <= context
+    alone = encoder.encode(*TALK)
+    torch.testing.assert_close(alone[0], want[0])
+    assert all(not torch.allclose(a, w, atol=1e-4) for a, w in zip(alone[1:], want[1:], strict=True))
+
+
+def test_nothing_that_comes_later_or_was_too_long_ago_is_read() -> None:
+    """With room for the utterance before, each of two layers reaches one further back."""
+    encoder = small_encoder(context=3)
+    texts, speakers = ["how are you", "fine", "what what", "thanks"], [0, 1, 0, 1]
+    with torch.no_grad():
+        (want,) = encoder.conversations([(texts, speakers)])
+        for changed in range(4):
+            other = [*texts[:changed], "joey joey", *texts[changed + 1 :]]
+            (found,) = encoder.conversations([(other, speakers)])
+            same = [torch.allclose(a, b, atol=1e-6) for a, b in zip(found, want, strict=True)]
+            assert same[:changed] == [True] * changed
+            assert not same[changed]
+            assert same[3] == (changed < 1)
+
+
+def test_without_context_nothing_is_remembered(encoder: TextEncoder) -> None:
+    found_D, memory = encoder.step("fine", 0, encoder.start())
+    torch.testing.assert_close(found_D, encoder.encode(["fine"], [0])[0])
+    assert memory.ago == ()
+    torch.testing.assert_close(encoder.step("what", 0, memory)[0], encoder.encode(["what"], [0])[0])
+
+
+def test_an_encoder_learns_to_read_what_was_said_before(tmp_path: Path) -> None:
+    """Stored without context and taken up with it; what is stored then keeps it, int8 too."""
+    encoder, path = small_encoder(), tmp_path / "text.safetensors"
+    encoder.save(path, {}, int8=False)
+    taken = TextEncoder.trainable(path, dropout=0.0, context=7)
+    assert taken.contextual
+    taken.conversations([TALK])[0].sum().backward()
+    assert all(layer.earlier_HA.grad.abs().sum() > 0 for layer in taken.net.layers)
+    taken.save(path, {})
+    again = TextEncoder.load(path)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            again.conversations([TALK])[0], taken.conversations([TALK])[0], atol=0.05, rtol=0
+        )
+    assert TextEncoder.trainable(path).contextual
 
 
 def test_several_layers_are_read_side_by_side(encoder: TextEncoder) -> None:
