@@ -53,6 +53,11 @@ class Speakers(Stage[Segment | Progress, Segment | Progress], Protocol):
         """The voice ``body["speaker"]`` is ``body["into"]`` from now on; callable from any thread."""
 
 
+class Encoder(Stage[Utterance, Features], Protocol):
+    def forget(self, before: float) -> None:
+        """Remember nothing of what was said by ``before`` (purge); callable from any thread."""
+
+
 class Fusion(Stage[Features, Estimate], Protocol):
     def alone(self, features: Features) -> Alone:
         """What each modality says by itself in the same context (before ``push``); changes nothing."""
@@ -71,7 +76,7 @@ class Pipeline:
     face_encoder: Stage[VideoFrame, FaceSample | Progress]
     join: Join
     transcriber: Transcriber
-    encoder: Stage[Utterance, Features]
+    encoder: Encoder
     fusion: Fusion
     sinks: Sequence[Sink]
     model: ModelV1
@@ -232,6 +237,7 @@ async def run(
 
     async def purge() -> str:
         await tracks.cut()
+        p.encoder.forget(tracks.latest)
         p.fusion.forget(tracks.latest)
         p.join.forget()
         publisher.forget()

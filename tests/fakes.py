@@ -168,12 +168,18 @@ class FakeTranscriber:
 
 
 class FakeEncoder:
+    def __init__(self) -> None:
+        self.forgotten = 0
+
     def push(self, u: Utterance) -> Iterator[Features]:
         visual = u.faces[0].embedding if u.faces else None
         yield Features(u, 0, "words" if u.transcript else None, None, visual, (1.0, 0.0, 1.0))
 
     def flush(self) -> Iterator[Features]:
         return iter(())
+
+    def forget(self, before: float) -> None:
+        self.forgotten += 1
 
 
 class FakeFusion:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Text(Protocol):
-    def encode(self, texts: Sequence[str], speakers: Sequence[int]) -> Tensor: ...
+    """Encodes words in the light of what was said before, which is a value (`models.encoders.text`)."""
+
+    def start(self) -> Any: ...
+    def step(self, text: str, speaker: int, memory: Any) -> tuple[Tensor, Any]: ...
 
 
 class Face(Protocol):
@@ -28,6 +32,8 @@ class Face(Protocol):
 
 class FeatureEncoder:
     """Gives each speaker their number by first appearance, and encodes what is there.
+
+    What was said before is replaced by finals and left alone by partials.
 
     Args:
         text: Encodes words; it is told who speaks, as in training.
@@ -46,16 +52,18 @@ class FeatureEncoder:
         self._text, self._pool, self._measures = text, pool, tuple(measures)
         self._min_confidence = min_confidence
         self._speakers: dict[str, int] = {}
+        self._said, self._fresh, self._purged = text.start(), False, -math.inf
 
     def push(self, u: Utterance) -> Iterator[Features]:
         speaker = self._number(u)
         words, confidence = self._words(u)
+        text = self._encode(words, speaker, u) if words else None
         voice = self._voice(u)
         face = self._pool(u.faces)
         yield Features(
             utterance=u,
             speaker=speaker,
-            text=self._text.encode([words], [speaker])[0] if words else None,
+            text=text,
             audio=voice,
             visual=face.embedding if face else None,
             quality=(
@@ -67,6 +75,18 @@ class FeatureEncoder:
 
     def flush(self) -> Iterator[Features]:
         return iter(())
+
+    def forget(self, before: float) -> None:
+        """Remember nothing of what was said by ``before`` (purge); safe from another thread."""
+        self._fresh, self._purged = True, before
+
+    def _encode(self, words: str, speaker: int, u: Utterance) -> Tensor:
+        if self._fresh:
+            self._said, self._fresh = self._text.start(), False
+        features, said = self._text.step(words, speaker, self._said)
+        if u.final and u.span.end > self._purged:
+            self._said = said
+        return features
 
     def _number(self, u: Utterance) -> int:
         """Order of first appearance; a partial and a silent face do not make anybody appear."""

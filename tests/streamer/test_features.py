@@ -15,14 +15,17 @@ from streamer.types import AudioChunk, FaceSample, Features, Segment, Span, Spea
 
 
 class Lengths:
-    """Encodes a text as its length and the speaker's number."""
+    """Encodes a text as its length, the speaker's number, and the words said before."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def encode(self, texts: Sequence[str], speakers: Sequence[int]) -> torch.Tensor:
+    def start(self) -> tuple[str, ...]:
+        return ()
+
+    def step(self, text: str, speaker: int, memory: tuple[str, ...]) -> tuple[torch.Tensor, tuple[str, ...]]:
         self.calls += 1
-        return torch.tensor([[len(t), s] for t, s in zip(texts, speakers, strict=True)], dtype=torch.float32)
+        return torch.tensor([len(text), speaker, len(memory)], dtype=torch.float32), (*memory, text)
 
 
 @dataclass
@@ -66,12 +69,30 @@ def encode(*utterances: Utterance, min_confidence: float = 0.5) -> list[Features
 
 def test_words_voice_and_face_become_vectors() -> None:
     (f,) = encode(said(voice=Voice(avg_pitch=210.0, pitch_std=None)))
-    assert f.text.tolist() == [5, 0]
+    assert f.text.tolist() == [5, 0, 0]
     assert f.audio is not None
     assert f.audio[0] == 210
     assert np.isnan(f.audio[1])
     assert f.visual is None
     assert f.quality == (0.9, 0.7, 0.0)
+
+
+def test_finals_are_what_was_said_before_and_partials_are_not() -> None:
+    heard = encode(
+        said("a"), said("b", final=False), said("bc", final=False), said("bcd"), said("", "s1"), said("e")
+    )
+    assert [None if f.text is None else int(f.text[2]) for f in heard] == [0, 1, 1, 1, None, 2]
+
+
+def test_a_purge_forgets_what_was_said() -> None:
+    """What ended by then is not remembered either, though it comes later."""
+    stage = FeatureEncoder(Lengths(), first_face, ("avg_pitch", "pitch_std"))
+    run_inline(stage, [said("a"), said("b")])
+    stage.forget(said("c").span.end)
+    before, after = run_inline(stage, [said("c"), said("d")])
+    assert before.text is not None
+    assert after.text is not None
+    assert (before.text[2], after.text[2]) == (0, 0)
 
 
 def test_a_silent_face_has_neither_words_nor_voice() -> None:

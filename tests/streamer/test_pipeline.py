@@ -258,13 +258,14 @@ async def test_pause_ends_the_utterance_and_what_is_said_meanwhile_is_not_heard(
 async def test_purge_forgets_the_context_and_tells_the_sinks() -> None:
     clock, ctx, sink, fusion = ManualClock(), context(live=True), Collect(), FakeFusion()
     source = FakeSource(speech_script("..####....####...."), tracks=["audio"], paced=True)
-    p = graph([source], [sink], live=True, video=False, fusion=fusion)
+    encoder = FakeEncoder()
+    p = replace(graph([source], [sink], live=True, video=False, fusion=fusion), encoder=encoder)
     task = asyncio.create_task(run(p, ctx, lossless=False, clock=clock))
     await play(clock, 2.5)
     assert "purged" in await ctx.control.ask("purge")
     while not task.done():
         await clock.advance(0.1)
-    assert fusion.forgotten == 1
+    assert (encoder.forgotten, fusion.forgotten) == (1, 1)
     assert "purged" in sink.sessions
 
 
