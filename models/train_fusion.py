@@ -167,12 +167,14 @@ def calibrate_noise(net: GruLmam, train: Bank, dev: Bank) -> Tensor:
     """
     few = Bank(train.examples[:200], train.gold[:200], train.noisy[:200])
     std_D = torch.cat(few.gold).std(0)
-    aim = float(F.cross_entropy(*predict(net, dev, (True, False, False))))
-    step = 0.0
-    while (
-        step < 2
-        and float(F.cross_entropy(*predict(net, few, (True, False, False), noise=step * std_D))) < aim
-    ):
+    words = (True, False, False)
+
+    def loss(of: Bank, noise: Tensor | None = None) -> float:
+        logits, labels = predict(net, of, words, noise=noise)
+        return float(F.cross_entropy(logits, labels, ignore_index=-1))  # -1: hidden, as it stands in test
+
+    aim, step = loss(dev), 0.0
+    while step < 2 and loss(few, step * std_D) < aim:
         step += 0.05
     return step * std_D
 
