@@ -6,18 +6,18 @@ mean and deviation are over the seeds.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from models.perception import ravdess_report
+from models.perception.pooled import pooled
 from models.perception.voice import NOISE, WAYS, accuracy, macro_f1
 from models.spread import figures, spread
 from models.training.rows import Row
 
 Summary = dict[str, Any]
 
+VOICES = "perception-voice"  # the table of its rows
 TARGETS = {
     ("ravdess", "live"): 55.0,
     ("ravdess", "offline"): 65.0,
@@ -38,6 +38,14 @@ Accuracy in percent, over all folds together, mean ± standard deviation over th
 
 def section(found: Sequence[Row]) -> tuple[str, list[Summary]]:
     """The text, empty without rows, and entries of docs/results.json."""
+    seen, summaries = ravdess_report.table([r for r in found if r["table"] == ravdess_report.TABLE])
+    heard, more = _voices([r for r in found if r["table"] == VOICES])
+    text = "\n## Perception\n\n" + heard + seen if heard or seen else ""
+    return text, more + summaries
+
+
+def _voices(found: Sequence[Row]) -> tuple[str, list[Summary]]:
+    """The table of the voice, likewise."""
     if not found:
         return "", []
     head = ["data", "model", "way", "accuracy", "target", "macro F1", "at 10 dB", "seeds", "parameters"]
@@ -60,18 +68,7 @@ def section(found: Sequence[Row]) -> tuple[str, list[Summary]]:
                 ]
                 out.append("| " + " | ".join(cells) + " |")
                 summaries += _summaries(rows[-1], way, line, target if model == "voice" else None)
-    return "\n## Perception\n\n" + VOICE + "\n" + "\n".join(out) + "\n", summaries
-
-
-def pooled(rows: Sequence[Row], way: str) -> dict[int, np.ndarray[Any, np.dtype[np.int64]]]:
-    """Confusion ``[K, K]`` of all folds together by seed, of the seeds that have every fold; rows without
-    ``way`` do not count."""
-    by_seed: dict[int, dict[int, Any]] = defaultdict(dict)
-    for row in rows:
-        if way in row["test"]:
-            by_seed[row["seed"]][row["fold"]] = np.array(row["test"][way]["confusion"])
-    folds = max((len(found) for found in by_seed.values()), default=0)
-    return {s: sum(found.values()) for s, found in sorted(by_seed.items()) if len(found) == folds}
+    return VOICE + "\n" + "\n".join(out) + "\n", summaries
 
 
 def _line(rows: Sequence[Row], way: str) -> dict[str, Any] | None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from models.perception.report import pooled, section
+from models.perception.pooled import pooled
+from models.perception.report import section
 
 
 def row(fold: int, seed: int, right: int, wrong: int, model: str = "voice") -> dict[str, Any]:
@@ -50,3 +51,23 @@ def test_the_baseline_has_no_target_and_ways_it_does_not_know_are_no_rows() -> N
 
 def test_without_rows_there_is_no_section() -> None:
     assert section([]) == ("", [])
+
+
+def both(
+    fold: int, right: int, model: str = "lmam-all-memories", ways: tuple[str, ...] = ("live",)
+) -> dict[str, Any]:
+    one = {"confusion": [[right, 1], [1, right]]}
+    found = {way + subset: one for way in ways for subset in ("", ", voice", ", action units")}
+    return {**row(fold, 0, 1, 1, model), "table": "perception-ravdess", "test": found}
+
+
+def test_voice_and_action_units_have_a_table_of_their_own_beside_that_of_the_voice() -> None:
+    text, summaries = section([both(0, 3), both(1, 1), both(0, 9, "svm"), both(1, 9, "svm"), row(0, 0, 3, 1)])
+    assert text.count("## Perception\n") == 1
+    assert text.index("### Voice\n") < text.index("### Voice and action units on RAVDESS")
+    assert "| LMAM, as in the model that ships | both | 66.7 | - | - |" in text
+    assert "| SVM | voice | 90.0 |" in text
+    goals = {
+        (s["model"], s["context"], tuple(s["modalities"])): s["target"] for s in summaries if s["target"]
+    }
+    assert goals == {("lmam-all-memories", "live", ("voice", "action units")): 72.0}
