@@ -12,6 +12,7 @@ import torch
 from models import checkpoint
 from models.calibration import Temperatures
 from models.checkpoint import WEIGHTS, CheckpointError
+from models.dialogue import MODALITIES
 from models.hosts.gru import Config, GruLmam
 from models.normalise import Prior
 
@@ -39,6 +40,12 @@ class Fusion:
     def audio_measures(self) -> tuple[str, ...]:
         """Which measures of the voice the net reads, in order."""
         return self.prior.measures
+
+    @property
+    def reads(self) -> tuple[bool, bool, bool]:
+        """Which of `MODALITIES` it learnt to read; to it the others are absent, whatever is there."""
+        text, audio, visual = (m in self.meta.get("modalities", MODALITIES) for m in MODALITIES)
+        return text, audio, visual
 
     @property
     def name(self) -> str:

@@ -156,6 +156,7 @@ def build(
     from models.encoders.prosody import ProsodyAccumulator
 
     from .encoders.face import Config as FaceConfig
+    from .encoders.face import NoFaces
     from .encoders.features import FeatureEncoder
     from .faces.pool import pool
     from .fusion import LmamFusion
@@ -173,7 +174,7 @@ def build(
     return Pipeline(
         sources=sources,
         segmenter=Segmenter(vad, config.segmenter, ProsodyAccumulator, channels),
-        face_encoder=face.build(context.device),
+        face_encoder=face.build(context.device) if networks.fusion.reads[2] else NoFaces(),
         join=Join(
             config.join,
             audio="audio" in tracks,
@@ -183,7 +184,11 @@ def build(
         ),
         transcriber=transcriber,
         encoder=FeatureEncoder(
-            networks.text, pool, networks.fusion.prior.measures, transcriber.min_confidence
+            networks.text,
+            pool,
+            networks.fusion.prior.measures,
+            transcriber.min_confidence,
+            networks.fusion.reads,
         ),
         fusion=config.estimate.around(
             LmamFusion(

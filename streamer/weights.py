@@ -123,7 +123,7 @@ def missing(directory: Path) -> list[str]:
 
 def list_weights() -> list[Weight]:
     """What ships, what was pulled and what can be."""
-    return [*_shipped(), _packaged(), *_pulled()]
+    return [*_ours(), _packaged(), *_pulled()]
 
 
 def pull(name: str, report: Report = lambda file, done, total: None) -> Path:
@@ -157,9 +157,9 @@ def verify(name: str) -> str:
         ConfigError: there are no such weights.
         StreamerError: they are absent, truncated or damaged; says what to do.
     """
-    shipped = {path.stem: path for path in sorted(WEIGHTS.glob("*.safetensors"))}
-    if name in shipped:
-        return _verify_shipped(shipped[name])
+    ours = {w.name: w.path for w in _ours()}
+    if path := ours.get(name):
+        return _verify_ours(path)
     if name == SPEAKER:
         return _verify_packaged()
     known = KNOWN.get(name)
@@ -220,24 +220,31 @@ def _pull_directory(known: Known, report: Report) -> Path:
     return path
 
 
-def _shipped() -> Iterator[Weight]:
-    for path in sorted(WEIGHTS.glob("*.safetensors")):
-        size = path.stat().st_size / 1e6
+def _ours() -> Iterator[Weight]:
+    """Weights that this project's commands trained: those that ship, and sets that were put into `folder`."""
+    yield from _set(WEIGHTS, "", ships=True)
+    for path in sorted(folder().glob("*/fusion.safetensors")):
+        yield from _set(path.parent, f"{path.parent.name}/", ships=False)
+
+
+def _set(directory: Path, prefix: str, *, ships: bool) -> Iterator[Weight]:
+    for path in sorted(directory.glob("*.safetensors")):
+        name, size = prefix + path.stem, path.stat().st_size / 1e6
         try:
             meta = read_meta(path)
         except CheckpointError as error:
-            yield Weight(path.stem, "?", path, size, "?", "?", ships=True, problem=str(error))
+            yield Weight(name, "?", path, size, "?", "?", ships=ships, problem=str(error))
             continue
         licences = meta.get("data_licences", "?")
         yield Weight(
-            path.stem,
+            name,
             str(meta.get("kind", "?")),
             path,
             size,
             _words(licences),
             str(meta.get("commercial_use", "?")),
             str(meta.get("version", "")),
-            ships=True,
+            ships=ships,
         )
 
 
@@ -271,7 +278,7 @@ def _pulled() -> Iterator[Weight]:
             yield Weight(path.name, "speech recogniser", path, size, "?", "?", version="put there by hand")
 
 
-def _verify_shipped(path: Path) -> str:
+def _verify_ours(path: Path) -> str:
     try:
         meta = read_meta(path)
         tensors = load(path, str(meta.get("kind"))).tensors

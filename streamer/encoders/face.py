@@ -129,6 +129,16 @@ class FaceEncoder:
             )
 
 
+class NoFaces:
+    """Looks at no picture and only says how far they have come: for a fusion that reads no faces."""
+
+    def push(self, frame: VideoFrame) -> Iterator[FaceSample | Progress]:
+        yield Progress(TRACK, frame.time)
+
+    def flush(self) -> Iterator[FaceSample | Progress]:
+        yield Progress(TRACK)
+
+
 def _inside(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int, int, int, int]:
     """``box`` cut at the borders of a picture of ``width`` and ``height`` pixels."""
     left, top = max(0, min(box[0], width - 1)), max(0, min(box[1], height - 1))

@@ -40,6 +40,7 @@ class FeatureEncoder:
         pool: Makes one face of those seen during the utterance, None where there was none.
         measures: Names of the voice measures that the fusion reads, in its order.
         min_confidence: Words of which the recogniser is less sure are masked.
+        reads: Whether the fusion reads words, voice and face; what it does not read is not encoded.
     """
 
     def __init__(
@@ -48,18 +49,20 @@ class FeatureEncoder:
         pool: Callable[[Sequence[FaceSample]], Face | None],
         measures: Sequence[str],
         min_confidence: float = 0.0,
+        reads: tuple[bool, bool, bool] = (True, True, True),
     ) -> None:
         self._text, self._pool, self._measures = text, pool, tuple(measures)
-        self._min_confidence = min_confidence
+        self._min_confidence, self._reads = min_confidence, reads
         self._speakers: dict[str, int] = {}
         self._said, self._fresh, self._purged = text.start(), False, -math.inf
 
     def push(self, u: Utterance) -> Iterator[Features]:
         speaker = self._number(u)
-        words, confidence = self._words(u)
+        reads_words, reads_voice, reads_face = self._reads
+        words, confidence = self._words(u) if reads_words else ("", 0.0)
         text = self._encode(words, speaker, u) if words else None
-        voice = self._voice(u)
-        face = self._pool(u.faces)
+        voice = self._voice(u) if reads_voice else None
+        face = self._pool(u.faces) if reads_face else None
         yield Features(
             utterance=u,
             speaker=speaker,

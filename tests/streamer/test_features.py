@@ -118,3 +118,13 @@ def test_a_voice_without_pitch_is_missing() -> None:
 def test_speakers_are_numbered_by_first_appearance_and_partials_do_not_appear() -> None:
     order = [said(speaker="b"), said(speaker="x", final=False), said(speaker="a"), said(speaker="b"), seen()]
     assert [f.speaker for f in encode(*order)] == [0, 1, 1, 0, 1]
+
+
+def test_what_the_fusion_does_not_read_is_not_encoded() -> None:
+    stage = FeatureEncoder(Lengths(), first_face, ("avg_pitch",), reads=(True, False, False))
+    spoken, silent = run_inline(stage, [said(voice=Voice(avg_pitch=210.0)), seen()])
+    assert spoken.text is not None
+    assert spoken.audio is None
+    assert spoken.quality == (0.9, 0.0, 0.0)
+    assert silent.visual is None
+    assert silent.quality == (0.0, 0.0, 0.0)

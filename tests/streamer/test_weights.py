@@ -224,3 +224,19 @@ def test_a_speaker_encoder_that_is_not_the_published_one_fails(
 def test_the_installed_speaker_encoder_is_the_published_one() -> None:
     speaker_encoder()
     assert weights.verify("speaker") == "checksum as published"
+
+
+def test_a_set_trained_by_oneself_is_listed_with_its_licence_and_verified(folder: Path) -> None:
+    facts = {"kind": "fusion", "config": {}, "data_licences": {"mine": "CC0"}, "commercial_use": "yes"}
+    for name in ("fusion", "text"):
+        save(folder / "own" / f"{name}.safetensors", {"a": torch.ones(2)}, facts)
+    (folder / "text-alone").mkdir()
+    rows = {w.name: w for w in weights.list_weights()}
+    row = rows["own/fusion"]
+    assert (row.commercial_use, row.licence, row.ships) == ("yes", "mine: CC0", False)
+    assert "own/text" in rows
+    assert not any(name.startswith("text-alone") for name in rows)
+    assert weights.verify("own/fusion") == "1 tensors of kind fusion"
+    (folder / "own" / "text.safetensors").write_bytes(b"x")
+    with pytest.raises(StreamerError, match="own/text"):
+        weights.verify("own/text")

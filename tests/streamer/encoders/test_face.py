@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from models.encoders.face import DEFAULT, LABELS
-from streamer.encoders.face import Config, FaceEncoder
+from streamer.encoders.face import Config, FaceEncoder, NoFaces
 from streamer.errors import EncodeError
 from streamer.faces.detect import Haar, YuNet
 from streamer.faces.pool import pool
@@ -216,3 +216,8 @@ def test_truncated_weights_are_named(tmp_path: Path):
 def test_bad_options_are_refused(bad: dict[str, object]):
     with pytest.raises(ValidationError):
         Config.model_validate(bad)
+
+
+def test_where_faces_are_not_read_pictures_only_say_how_far_they_have_come() -> None:
+    picture = np.zeros((8, 8, 3), np.uint8)
+    assert run_inline(NoFaces(), [VideoFrame(picture, 0.5)]) == [Progress("video", 0.5), Progress("video")]
