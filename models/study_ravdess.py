@@ -92,7 +92,7 @@ def _kept(
     """The versions of all voices; from ``cache`` where neither the sound nor the code has changed since."""
     digest = hashlib.sha256(repr((speakers, count)).encode())
     for module in (voices, voice_statistics):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(module.__file__ or "").read_bytes())
     for heard_ in clean:
         digest.update(heard_.mel_TB.tobytes())
     path = cache / f"ravdess-versions-{digest.hexdigest()[:12]}.npy"

@@ -210,7 +210,7 @@ def _member(of: Prepared, plan: Plan, fusion: str, epochs: int, seed: int) -> Bo
             loss = _cross_entropy(logits_NK, goal_NK)
             loss = loss + plan.own * sum((_cross_entropy(o, goal_NK) for o in each), torch.zeros(()))
             solver.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             solver.step()
             schedule.step()
     return net.eval().requires_grad_(False)
