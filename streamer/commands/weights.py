@@ -21,6 +21,8 @@ def show() -> None:
         here = "damaged" if w.problem else "ships" if w.ships else "pulled" if w.path else "-"
         if w.package and w.path:
             here = "installed"
+        elif w.path and "/" in w.name:  # a set of one's own
+            here = "trained"
         table.add_row(w.name, w.kind, w.version, f"{w.megabytes:.1f}", here, w.commercial_use)
     Console().print(table)
     typer.echo()
