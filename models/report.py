@@ -36,11 +36,15 @@ Always answering "neutral" scores 31.3 weighted F1 and 48.1 accuracy.
 FULL = """
 ## Words and voice, fine-tuned together
 
-`python -m models.train meld --data ../shared/data --seeds 0 1 2 3 4 --json results/meld.jsonl`
+`python -m models.train_sentences --data ../shared/data --out runs/sentences/seed0`, once, and from there
+`python -m models.train meld --data ../shared/data --start runs/sentences/seed0/text.safetensors --seeds 0 1 2 3 4
+--json results/meld.jsonl`
 
-MiniLM (six layers, 384-d) and the low-rank LMAM host are tuned end to end for three epochs; dev and test
-are measured with the encoder rounded to int8, as it ships. "Voice masked" is the same model without the
-voice.
+MiniLM (six layers, 384-d) first learns single sentences of MELD train, GoEmotions, DailyDialog, EmoryNLP
+(without the episodes of MELD's dev and test) and EmoBank. Then it and the low-rank LMAM host are tuned end
+to end for three epochs, each utterance read with the last 32 tokens before it; dev and test are measured with
+the encoder rounded to int8, as it ships. "Voice masked" is the same model without the voice. The five seeds
+share the first stage, which has one seed.
 """
 
 FUSION = """

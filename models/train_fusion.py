@@ -36,7 +36,7 @@ from models.schedule import linear
 from models.synthetic_faces import Faces
 from models.train_meld import NOISY, Corpus, Setup, encode, noisy
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 SUBSETS = {
     "text+voice": (True, True, False),

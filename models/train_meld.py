@@ -32,7 +32,7 @@ from models.schedule import linear
 from models.training.store import save_state
 
 log = logging.getLogger(__name__)
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 MINILM = {"all-MiniLM-L6-v2": "Apache-2.0"}
 NOISY = 0.30  # word error rate of the evaluation row, about that of the embedded recogniser
 
