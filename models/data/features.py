@@ -65,7 +65,7 @@ def with_text(
     splits = {}
     for split, conversations in corpus.splits.items():
         spoken = [list(zip(_texts(c), c.order_of_appearance(), strict=True)) for c in conversations]
-        rows_ND = _cached(encoder, weights, spoken, cache, tick)
+        rows_ND = cached(encoder, weights, spoken, cache, tick)
         ends = np.cumsum([len(c) for c in conversations])[:-1]
         parts = np.split(rows_ND, ends) if conversations else []
         splits[split] = tuple(c.with_features(text=p) for c, p in zip(conversations, parts, strict=True))
@@ -109,7 +109,7 @@ def digest(encoder: TextEncoder) -> str:
     return out.hexdigest()
 
 
-def _cached(
+def cached(
     encoder: TextEncoder,
     weights: str,
     spoken: Sequence[Spoken],
