@@ -24,7 +24,10 @@ from models.checkpoint import WEIGHTS, CheckpointError, digest
 KIND = "affect"
 DEFAULT = WEIGHTS / "affect.safetensors"
 MEASURES = ("valence", "arousal")
-AGAIN = "python -m models.train_affect ship --data DATA"
+ELSE = (
+    "train it anew (python -m models.train_affect ship --data DATA --weights FOLDER), or take the file away:"
+    " valence and arousal are null then"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,31 +97,35 @@ def _pair(out_nA: Tensor) -> tuple[float, float]:
     return valence, arousal
 
 
-def load_affect(path: Path | None = None, device: str | torch.device = "cpu") -> Affect:
-    """The head in ``path`` (default: the one that ships).
+def load_affect(
+    path: Path | None = None, device: str | torch.device = "cpu", labels: Sequence[str] | None = None
+) -> Affect:
+    """The head in ``path`` (default: the one that ships), for a fusion with these ``labels`` if given.
 
     It is of use only with the text encoder that it was trained on, ``text.safetensors`` beside it.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another kind, or belongs to another text encoder.
+        CheckpointError: the file is missing, damaged, of another kind, or belongs to another text encoder
+            or to other labels.
     """
     path = path or DEFAULT
     stored = checkpoint.load(path, KIND)
     try:
         net = AffectNet(Config(**stored.config))
         net.load_state_dict(stored.tensors)
-        labels, mark = tuple(stored.meta["labels"]), stored.meta["encoders"]["text"]
+        own, mark = tuple(stored.meta["labels"]), stored.meta["encoders"]["text"]
     except (KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: does not fit its own config ({error})") from error
-    if len(labels) != net.config.labels:
-        raise CheckpointError(f"{path}: {len(labels)} labels for a map of {net.config.labels}")
+    if len(own) != net.config.labels:
+        raise CheckpointError(f"{path}: {len(own)} labels for a map of {net.config.labels}")
+    if labels is not None and own != tuple(labels):
+        raise CheckpointError(
+            f"{path}: maps {', '.join(own)}, and the fusion tells {', '.join(labels)}; {ELSE}"
+        )
     text = path.with_name("text.safetensors")
     if not text.is_file() or digest(text) != mark:
-        raise CheckpointError(
-            f"{path}: belongs to another text encoder than {text}; train it anew ({AGAIN}), or take the file"
-            " away: valence and arousal are null then"
-        )
-    return Affect(net.to(device).eval().requires_grad_(False), labels, stored.meta)
+        raise CheckpointError(f"{path}: belongs to another text encoder than {text}; {ELSE}")
+    return Affect(net.to(device).eval().requires_grad_(False), own, stored.meta)
 
 
 def save_affect(path: Path, net: AffectNet, facts: Mapping[str, Any]) -> None:

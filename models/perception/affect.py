@@ -53,7 +53,7 @@ class Plan(Table):
     batch: int = Field(128, ge=2)
     rate: float = Field(1e-3, gt=0)
     decay: float = Field(0.05, ge=0)
-    alphas: tuple[float, ...] = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
+    alphas: tuple[float, ...] = (100, 300, 1000, 3000, 10000)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
 
     @classmethod
