@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Sequence
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], places: int = 1) -> str:
     """``61.1 ± 0.5``; one value has no deviation, and none at all is a dash."""
     if not values:
         return "-"
-    mean = f"{statistics.mean(values):.1f}"
-    return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
+    mean = f"{statistics.mean(values):.{places}f}"
+    return f"{mean} ± {statistics.stdev(values):.{places}f}" if len(values) > 1 else mean
 
 
 def figures(values: Sequence[float]) -> dict[str, float | None]:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from models.checkpoint import WEIGHTS, CheckpointError
 
 from .config import RunConfig, Table, parse, plugin
-from .context import Context
+from .context import Context, Session
 from .errors import ConfigError, EncodeError
 from .join import Join
 from .payloads import InfoV1, ModelV1
+from .pipeline import Fusion as Fusing
 from .pipeline import Pipeline
 from .seams import Sink, Source
 
 if TYPE_CHECKING:
+    from models.encoders.affect import Affect
     from models.fusion_weights import Fusion
 
 FILES = frozenset({"media"})  # kinds of source that are no live capture
@@ -79,30 +81,38 @@ class Checked(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """Trained weights, loaded once and shared by every conversation."""
+    """Trained weights, loaded once and shared by every conversation.
+
+    ``affect`` is None where a folder has no head of valence and arousal.
+    """
 
     text: Any
     fusion: Fusion
+    affect: Affect | None = None
 
 
 def load_networks(weights: Path | None, device: str) -> Networks:
-    """Text encoder and fusion from ``weights`` (a folder; None: those that ship).
+    """Text encoder, fusion and, where there is one, the head of valence and arousal from ``weights``.
+
+    ``weights`` is a folder; None: those that ship.
 
     Raises:
-        EncodeError: a file is missing, truncated or of another model.
+        EncodeError: a file is missing, truncated or of another model, or the head belongs to others.
     """
     import torch
 
+    from models.encoders.affect import load_affect
     from models.encoders.text import TextEncoder
     from models.fusion_weights import load_fusion
 
     torch.set_num_threads(1)
     folder = weights or WEIGHTS
     try:
-        return Networks(
-            TextEncoder.load(folder / "text.safetensors", device),
-            load_fusion(folder / "fusion.safetensors", device),
-        )
+        text = TextEncoder.load(folder / "text.safetensors", device)
+        fusion = load_fusion(folder / "fusion.safetensors", device)
+        path = folder / "affect.safetensors"
+        affect = load_affect(path, device, fusion.labels) if path.exists() else None
+        return Networks(text, fusion, affect)
     except CheckpointError as error:
         raise EncodeError(str(error)) from error
 
@@ -159,7 +169,6 @@ def build(
     from .encoders.face import NoFaces
     from .encoders.features import FeatureEncoder
     from .faces.pool import pool
-    from .fusion import LmamFusion
     from .segmenter import Segmenter
 
     session = context.session
@@ -190,17 +199,22 @@ def build(
             transcriber.min_confidence,
             networks.fusion.reads,
         ),
-        fusion=config.estimate.around(
-            LmamFusion(
-                networks.fusion, f"{session.conversation}-{session.first_sequence}", session.first_sequence
-            )
-        ),
+        fusion=config.estimate.around(_fusion(networks, session)),
         sinks=sinks,
         model=model_info(networks, transcriber.name),
         speakers=voices.build(replace(context, channels=channels, tagged=tagged))
         if "audio" in tracks
         else None,
     )
+
+
+def _fusion(networks: Networks, session: Session) -> Fusing:
+    from .affect import WithAffect
+    from .fusion import LmamFusion
+
+    first = session.first_sequence
+    fusion = LmamFusion(networks.fusion, f"{session.conversation}-{first}", first)
+    return fusion if networks.affect is None else WithAffect(fusion, networks.affect)
 
 
 def transcriber_table(config: RunConfig) -> Table:
@@ -240,7 +254,8 @@ def info(
         exemption=config.exemption,
         publish_text=config.publish_text,
         commercial_use=_strictest(
-            str(networks.fusion.meta.get("commercial_use", "unclear")), *((COMMERCIAL_USE,) if voices else ())
+            *(str(n.meta.get("commercial_use", "unclear")) for n in (networks.fusion, networks.affect) if n),
+            *((COMMERCIAL_USE,) if voices else ()),
         ),
     )
 

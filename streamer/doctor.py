@@ -24,7 +24,13 @@ from .errors import StreamerError
 Status = Literal["ok", "warn", "fail"]
 REINSTALL = "run 'make setup' (or pip install --editable .) again"
 ROOM = 1e9  # bytes that should be free for logs, outboxes and weights
-NEEDED = {"text": "text-encoder", "face": "face", "fusion": "fusion"}  # weight files by stem, and their kind
+NEEDED = {  # weight files by stem, and their kind
+    "text": "text-encoder",
+    "face": "face",
+    "fusion": "fusion",
+    "affect": "affect",
+}
+BOUND = {"affect": "text"}  # refused beside another one than it was trained with
 LIBRARIES = {  # imported name: what it is needed for
     "numpy": "numbers",
     "scipy": "voice measures",
@@ -277,7 +283,7 @@ def _weights(stem: str, kind: str) -> Check:
     strangers = [other for other, mark in meta.get("encoders", {}).items() if not _is(other, mark)]
     if strangers:
         detail += f"; it was trained with other weights than these for: {', '.join(strangers)}"
-        return Check(name, "warn", detail, REINSTALL)
+        return Check(name, "fail" if BOUND.get(stem) in strangers else "warn", detail, REINSTALL)
     return Check(name, "ok", detail)
 
 

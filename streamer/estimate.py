@@ -2,6 +2,7 @@
 
 One utterance is one observation; who wants to know how somebody comes across over a while averages several. A
 mean of calibrated probabilities is a distribution, too; it follows later, and is no reading of one utterance.
+Valence and arousal are averaged over the same utterances, of those that have them.
 """
 
 from __future__ import annotations
@@ -49,10 +50,12 @@ class Config(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A final: when it ended (stream seconds), and its probabilities as the fusion gave them."""
+    """A final as the fusion gave it: when it ended (stream seconds), and what is averaged."""
 
     end: float
     probs: tuple[float, ...]
+    valence: float | None
+    arousal: float | None
 
 
 class Settled:
@@ -87,8 +90,20 @@ class Settled:
         who, end = e.utterance.speaker.id, e.utterance.span.end
         before = self._heard.get(who) or deque(maxlen=self._config.smooth - 1)
         since = max(self._purged, end - self._config.smooth_within)
-        rows = [*(h.probs for h in before if h.end > since), e.probs]
+        own = Heard(end, e.probs, e.valence, e.arousal)
+        rows = [*(h for h in before if h.end > since), own]
         if e.final:
-            before.append(Heard(end, e.probs))
+            before.append(own)
             self._heard[who] = before
-        return replace(e, probs=tuple(sum(p) / len(rows) for p in zip(*rows, strict=True)))
+        return replace(
+            e,
+            probs=tuple(sum(p) / len(rows) for p in zip(*(h.probs for h in rows), strict=True)),
+            valence=_mean(h.valence for h in rows),
+            arousal=_mean(h.arousal for h in rows),
+        )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Of those that are known."""
+    known = [v for v in values if v is not None]
+    return sum(known) / len(known) if known else None

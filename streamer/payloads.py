@@ -100,7 +100,12 @@ class ModelV1(Message):
 
 
 class EstimateV1(Message):
-    """One estimate of one utterance; partials share the final's ``id`` with a growing ``revision``."""
+    """One estimate of one utterance; partials share the final's ``id`` with a growing ``revision``.
+
+    ``valence`` (unpleasant -1, pleasant 1) and ``arousal`` (calm -1, excited 1) are how an observer would
+    place the utterance, 0 being the middle of the annotators' scale: EmoBank's 1..5 is (x - 3) / 2. They are
+    read from the words; where there are none, from ``emotion.probabilities``. Null where nothing tells.
+    """
 
     schema_: Literal["estimate.v1"] = Field("estimate.v1", alias="schema")
     note: Literal["observed expression"] = NOTE

@@ -101,6 +101,8 @@ class Publisher:
             captured_at=captured,
             published_at=published,
             emotion=_emotion(e),
+            valence=None if e.valence is None else round(e.valence, DIGITS),
+            arousal=None if e.arousal is None else round(e.arousal, DIGITS),
             modalities=ModalitiesV1(
                 text=_modality(e.readings[0]),
                 audio=_modality(e.readings[1]),

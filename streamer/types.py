@@ -196,7 +196,8 @@ class Reading:
 class Estimate:
     """``probs`` sums to 1 over ``labels``; ``readings`` in the order text, audio, visual.
 
-    ``abstained``: too unsure to be taken for a reading.
+    ``abstained``: too unsure to be taken for a reading. ``valence`` and ``arousal`` are in -1..1, None where
+    nothing tells (`streamer.affect`).
     """
 
     utterance: Utterance
@@ -210,6 +211,8 @@ class Estimate:
     text: str | None = None
     language: str | None = None
     abstained: bool = False
+    valence: float | None = None
+    arousal: float | None = None
 
     @property
     def final(self) -> bool:

@@ -233,11 +233,13 @@ def label_colours(label: str, labels: Sequence[str]) -> tuple[str, str]:
 
 
 def _marks(e: EstimateV1) -> Text:
-    """How much each modality weighed, in percent; a dash where it was absent."""
+    """How much each modality weighed, in percent; a dash where it was absent. Then valence and arousal."""
     marks = Text(no_wrap=True, overflow="ellipsis")
     for name, modality in _modalities(e):
         share = _percent(modality.weight) if modality.present else "-"
         marks.append(f"{name} {share:>3}  ", "default" if modality.present and e.final else "dim")
+    for name, value in _dimensions(e):
+        marks.append(f"{name[0].upper()} {value:+.1f}  ", "default" if e.final else "dim")
     marks.rstrip()
     return marks
 
@@ -245,6 +247,10 @@ def _marks(e: EstimateV1) -> Text:
 def _modalities(e: EstimateV1) -> tuple[tuple[str, ModalityV1], ...]:
     m = e.modalities
     return ("words", m.text), ("voice", m.audio), ("face", m.visual)
+
+
+def _dimensions(e: EstimateV1) -> list[tuple[str, float]]:
+    return [(n, v) for n, v in (("valence", e.valence), ("arousal", e.arousal)) if v is not None]
 
 
 def _verdict(e: EstimateV1) -> str:
@@ -284,7 +290,12 @@ def _plain_estimate(e: EstimateV1) -> str:
         for label, p in sorted(e.emotion.probabilities.items(), key=lambda item: -item[1])
         if p >= 0.05
     )
-    marks = " ".join(f"{n} {_percent(m.weight) if m.present else '-'}" for n, m in _modalities(e))
+    marks = " ".join(
+        (
+            *(f"{n} {_percent(m.weight) if m.present else '-'}" for n, m in _modalities(e)),
+            *(f"{n} {v:+.2f}" for n, v in _dimensions(e)),
+        )
+    )
     said = f'"{_words(e)}"' if e.text is not None else _words(e)
     return (
         f"{minutes(e.start):>7} {_who(e)} {_verdict(e)}{'' if e.final else ' (provisional)'}"

@@ -1,7 +1,7 @@
 """The section "Perception" of docs/results.md, from the stored rows of the encoders.
 
-A figure is over the clips of all folds together, each read by the network that did not train on its speaker;
-mean and deviation are over the seeds.
+A figure of the voice is over the clips of all folds together, each read by the network that did not train on
+its speaker; mean and deviation are over the seeds.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from models.perception import ravdess_report
+from models.perception import affect_report, ravdess_report
 from models.perception.pooled import pooled
 from models.perception.voice import NOISE, WAYS, accuracy, macro_f1
 from models.spread import figures, spread
@@ -38,14 +38,20 @@ Accuracy in percent, over all folds together, mean ± standard deviation over th
 
 def section(found: Sequence[Row]) -> tuple[str, list[Summary]]:
     """The text, empty without rows, and entries of docs/results.json."""
-    seen, summaries = ravdess_report.table([r for r in found if r["table"] == ravdess_report.TABLE])
-    heard, more = _voices([r for r in found if r["table"] == VOICES])
-    text = "\n## Perception\n\n" + heard + seen if heard or seen else ""
-    return text, more + summaries
+    parts = [
+        affect_report.part(found),
+        voice([r for r in found if r["table"] == VOICES]),
+        ravdess_report.table([r for r in found if r["table"] == ravdess_report.TABLE]),
+    ]
+    there = [p for p in parts if p[0]]
+    if not there:
+        return "", []
+    text = "\n## Perception\n\n" + "\n".join(text for text, _ in there)
+    return text, [s for _, each in there for s in each]
 
 
-def _voices(found: Sequence[Row]) -> tuple[str, list[Summary]]:
-    """The table of the voice, likewise."""
+def voice(found: Sequence[Row]) -> tuple[str, list[Summary]]:
+    """The part of the voice, as `section`."""
     if not found:
         return "", []
     head = ["data", "model", "way", "accuracy", "target", "macro F1", "at 10 dB", "seeds", "parameters"]

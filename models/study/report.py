@@ -29,7 +29,7 @@ from models.training.sweep import Job, Line, lines
 ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
-ENCODERS = ("voice", "ravdess")
+ENCODERS = ("affect", "voice", "ravdess")
 RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
 DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
 Summary = dict[str, Any]

@@ -46,7 +46,8 @@ async def test_the_sample_gives_its_script_and_twice_the_same(tmp_path: Path) ->
     assert {e.speaker.label for e in spoken} == {"A", "B"}
     assert any(e.modalities.visual.present for e in spoken)
     assert not all(e.modalities.visual.present for e in spoken)
-    assert {e.valence for e in spoken} == {None}
+    assert all(e.valence is not None and e.arousal is not None for e in read_log(logs[0]))
+    assert len({e.valence for e in spoken}) == len({e.text for e in spoken})
 
 
 @pytest.mark.parametrize("name", FACES)

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from models import checkpoint
+from models.checkpoint import WEIGHTS
 from streamer.assemble import check, info, load_networks, transcriber_table
 from streamer.config import RunConfig, Table
 from streamer.context import Context, Session
-from streamer.errors import ConfigError
+from streamer.errors import ConfigError, EncodeError
 
 FILM: Table = {"kind": "media", "path": "talk.mp4"}
 
@@ -68,14 +70,44 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("trained", "voices", "told"),
-    [("yes", False, "yes"), ("yes", True, "unclear"), ("no", True, "no"), (None, False, "unclear")],
+    ("trained", "head", "voices", "told"),
+    [
+        ("yes", "yes", False, "yes"),
+        ("yes", "yes", True, "unclear"),
+        ("no", "yes", True, "no"),
+        ("yes", "no", False, "no"),
+        (None, "yes", False, "unclear"),
+    ],
 )
 def test_what_may_be_done_commercially_is_what_all_weights_in_use_allow(
-    trained: str | None, voices: bool, told: str
+    trained: str | None, head: str, voices: bool, told: str
 ) -> None:
     networks = load_networks(None, "cpu")
+    assert networks.affect is not None
+    networks.affect.meta["commercial_use"] = head
     networks.fusion.meta.pop("commercial_use")
     networks.fusion.meta.update({"commercial_use": trained} if trained else {})
     made = info(RunConfig(purpose="demo"), networks, "none", frozenset({"audio"}), voices)
     assert made.commercial_use == told
+
+
+def linked(folder: Path, *without: str) -> Path:
+    """What ships, as links in ``folder``, but for the files ``without``."""
+    folder.mkdir()
+    for path in WEIGHTS.iterdir():
+        if path.name not in without:
+            (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_a_folder_without_a_head_of_valence_and_arousal_will_do(tmp_path: Path) -> None:
+    assert load_networks(linked(tmp_path / "w", "affect.safetensors"), "cpu").affect is None
+    assert load_networks(None, "cpu").affect is not None
+
+
+def test_a_head_that_belongs_to_another_text_encoder_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    folder = linked(tmp_path / "w", "affect.safetensors")
+    head = checkpoint.load(WEIGHTS / "affect.safetensors", "affect")
+    checkpoint.save(folder / "affect.safetensors", head.tensors, {**head.meta, "encoders": {"text": "?"}})
+    with pytest.raises(EncodeError, match=r"another text encoder .*python -m models\.train_affect ship"):
+        load_networks(folder, "cpu")

@@ -228,3 +228,21 @@ def test_it_can_be_read_by_people_and_by_programs() -> None:
             {"name": "b", "status": "fail", "detail": "[broken]", "advice": "mend it"},
         ],
     }
+
+
+def test_a_head_beside_another_text_encoder_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run refuses it; another fusion is no more than a warning."""
+    import torch
+
+    monkeypatch.setattr(doctor, "WEIGHTS", tmp_path)
+    for stem in ("text", "fusion"):
+        checkpoint.save(tmp_path / f"{stem}.safetensors", {"w": torch.ones(2)}, {"kind": stem, "config": {}})
+    mark = digest(tmp_path / "text.safetensors")
+    for marks, status in (
+        ({"text": mark, "fusion": mark}, "ok"),
+        ({"text": mark, "fusion": "?"}, "warn"),
+        ({"text": "?", "fusion": mark}, "fail"),
+    ):
+        facts = {"kind": "affect", "config": {}, "encoders": marks}
+        checkpoint.save(tmp_path / "affect.safetensors", {"w": torch.ones(2)}, facts)
+        assert doctor._weights("affect", "affect").status == status

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from streamer.clock import ManualClock
@@ -100,3 +102,11 @@ def test_so_many_names_and_no_more() -> None:
 def test_merged_ids_are_told() -> None:
     told = publisher().message(estimate(Speaker("s0", confidence=0.8, merged=("s2",))))
     assert told.speaker.merged == ["s2"]
+
+
+def test_valence_and_arousal_go_out_where_they_are_known() -> None:
+    e = estimate(Speaker("s1"))
+    unknown = publisher().message(e)
+    assert (unknown.valence, unknown.arousal) == (None, None)
+    known = publisher().message(replace(e, valence=0.12345678, arousal=-1.0))
+    assert (known.valence, known.arousal) == (0.123457, -1.0)

@@ -251,3 +251,13 @@ def test_plain_lines_of_sessions_and_health() -> None:
 def test_times_are_minutes_and_from_an_hour_on_hours(start: float, shown: str) -> None:
     e = estimate().model_copy(update={"start": start, "end": start + 1})
     assert View().line(e).lstrip().startswith(shown + " ")
+
+
+def test_valence_and_arousal_are_shown_where_they_are_known() -> None:
+    view, plain = View(), seven(joy=0.8)
+    known = plain.model_copy(update={"valence": 0.31, "arousal": -0.08})
+    assert "valence" not in view.line(plain)
+    assert "valence +0.31 arousal -0.08" in view.line(known)
+    for width in (70, 120):
+        assert "V +0.3  A -0.1" in text(view.entry(known), width)
+        assert "A -0.1" not in text(view.entry(plain), width)
