@@ -37,8 +37,8 @@ FULL = """
 ## Words and voice, fine-tuned together
 
 `python -m models.train_sentences --data ../shared/data --out runs/sentences/seed0`, once, and from there
-`python -m models.train meld --data ../shared/data --start runs/sentences/seed0/text.safetensors --seeds 0 1 2 3 4
---json results/meld.jsonl`
+`python -m models.train meld --data ../shared/data --start runs/sentences/seed0/text.safetensors
+--seeds 0 1 2 3 4 --json results/meld.jsonl`
 
 MiniLM (six layers, 384-d) first learns single sentences of MELD train, GoEmotions, DailyDialog, EmoryNLP
 (without the episodes of MELD's dev and test) and EmoBank. Then it and the low-rank LMAM host are tuned end
