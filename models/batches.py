@@ -1,6 +1,7 @@
 """Conversations of a corpus as the padded tensors a model reads.
 
-Shape suffixes: N utterances, A audio measures, D features, B conversations, M modalities, V visual features.
+Shape suffixes: N utterances, A audio measures, E voice embedding, D features, B conversations, M modalities,
+V visual features.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from models.dialogue import Dialogue
+from models.dialogue import Dialogue, voice_vector
 from models.meld import Conversation
 from models.normalise import Prior, causal_normalise
 
@@ -26,6 +27,9 @@ class Example:
     labels_N: Tensor
     audio_NA: Tensor
     heard_N: Tensor  # bool: at least one measure of the voice exists
+    voice_NE: Tensor | None = (
+        None  # what the voice network says; rows of NaN, or None, where it heard nothing
+    )
 
 
 def examples(conversations: Sequence[Conversation], prior: Prior) -> list[Example]:
@@ -48,6 +52,7 @@ def alone(example: Example) -> Iterator[Example]:
             example.labels_N[row],
             example.audio_NA[row],
             example.heard_N[row],
+            None if example.voice_NE is None else example.voice_NE[row],
         )
 
 
@@ -57,8 +62,12 @@ def collate(
     present: Sequence[Tensor],
     visual: Sequence[Tensor] | None = None,
     visual_dim: int = 64,
+    voice_dim: int = 0,
 ) -> tuple[Dialogue, Tensor]:
-    """A padded `Dialogue` and its labels ``[B, N]``; the lists hold ``[N, ...]`` of each conversation."""
+    """A padded `Dialogue` and its labels ``[B, N]``; the lists hold ``[N, ...]`` of each conversation.
+
+    With ``voice_dim`` 0, the model does not read what the voice network says.
+    """
     visual = visual or [torch.zeros(len(e.texts), visual_dim) for e in group]
     valid = [torch.ones(len(e.texts), dtype=torch.bool) for e in group]
 
@@ -67,13 +76,19 @@ def collate(
 
     dialogue = Dialogue(
         pad(text),
-        pad([e.audio_NA for e in group]),
+        pad([_audio(e, voice_dim) for e in group]),
         pad(visual),
         pad(present),
         pad([torch.tensor(e.speakers) for e in group]),
         pad(valid),
     )
     return dialogue, pad([e.labels_N for e in group])
+
+
+def _audio(example: Example, voice_dim: int) -> Tensor:
+    nothing_NE = torch.full((len(example.texts), voice_dim), torch.nan)
+    voice_NE = nothing_NE if example.voice_NE is None or not voice_dim else example.voice_NE
+    return voice_vector(example.audio_NA, voice_NE)
 
 
 def presence(example: Example, *, text: bool = True, audio: bool = True, visual: bool = False) -> Tensor:

@@ -1,13 +1,14 @@
 """What a conversation model reads: one utterance (`Turn`) or a whole dialogue (`Dialogue`).
 
 Shape suffixes: B conversations, N utterances, T text features, A audio features, V visual features,
-M modalities (3).
+M modalities (3), E what the voice network says of a voice.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 MODALITIES = ("text", "audio", "visual")
@@ -49,3 +50,16 @@ class Dialogue:
             self.present_BNM[:, n],
             self.speaker_BN[:, n],
         )
+
+
+def voice_vector(measures: Tensor, embedding: Tensor) -> Tensor:
+    """What a model with both reads of a voice: measures ``[..., A]`` and embedding ``[..., E]`` as one
+    vector ``[..., A + E + 1]``.
+
+    The last number is 1 where there is an embedding. Where there is none (any of it is NaN) it stands as
+    zero. Measures are z-scores, and zero where one is missing. With E = 0 the measures are all.
+    """
+    if not embedding.shape[-1]:
+        return measures
+    there = ~embedding.isnan().any(-1, keepdim=True)
+    return torch.cat([measures, torch.where(there, embedding, 0.0), there.to(measures.dtype)], -1)

@@ -283,7 +283,7 @@ def load(path: Path, turns: int | None = None) -> Loaded:
     fusion = load_fusion(path)
     c = fusion.net.config
     facts = {**fusion.meta, "temperatures": fusion.temperatures.table(), "labels": list(fusion.labels)}
-    return Loaded(Step(fusion.net, {"text": c.text, "audio": c.audio, "visual": c.visual}), facts)
+    return Loaded(Step(fusion.net, {"text": c.text, "audio": c.heard, "visual": c.visual}), facts)
 
 
 def steppable(model: ConversationModel, turns: int | None = None) -> Step:

@@ -153,7 +153,8 @@ def predict(
         group = of.examples[rows]
         present = [batches.presence(e, text=masks[0], audio=masks[1], visual=masks[2]) for e in group]
         seen = visual[rows] if visual and masks[2] else None
-        dialogue, labels_BN = batches.collate(group, text[rows], present, seen, net.config.visual)
+        c = net.config
+        dialogue, labels_BN = batches.collate(group, text[rows], present, seen, c.visual, c.voice)
         logits.append(net(dialogue)[dialogue.valid_BN])
         labels.append(labels_BN[dialogue.valid_BN])
     return torch.cat(logits), torch.cat(labels)
@@ -220,7 +221,8 @@ class FusionTrainer:
         text = [self._text(i) for i in rows]
         present = [self._present(e) for e in group]
         visual = [self.faces.pair(e.labels_N, self.generator) for e in group] if self.faces else None
-        dialogue, labels = batches.collate(group, text, present, visual, self.net.config.visual)
+        c = self.net.config
+        dialogue, labels = batches.collate(group, text, present, visual, c.visual, c.voice)
         learn_BN = dialogue.valid_BN & dialogue.present_BNM.any(-1)
         loss = masked_cross_entropy(self.net(dialogue), labels, learn_BN, smoothing=r.smoothing)
         self.optimiser.zero_grad()

@@ -25,10 +25,15 @@ from models.state import State as Memory
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes; ``window`` and ``speakers`` in numbers of utterances and people, ``dropout`` 0..1."""
+    """Sizes; ``window`` and ``speakers`` in numbers of utterances and people, ``dropout`` 0..1.
+
+    ``audio`` counts the measures of the voice, ``voice`` what the voice network says of it (0: it is not
+    heard); `models.dialogue.voice_vector` joins them.
+    """
 
     text: int = 384
     audio: int = 7
+    voice: int = 0
     visual: int = 64
     dim: int = 128
     rank: int = 16
@@ -36,6 +41,11 @@ class Config:
     speakers: int = 8
     classes: int = 7
     dropout: float = 0.2
+
+    @property
+    def heard(self) -> int:
+        """A of `Turn.audio_BA`."""
+        return self.audio + (self.voice + 1 if self.voice else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +98,11 @@ class GruLmam(nn.Module):
         super().__init__()
         c = self.config = config
         m = len(MODALITIES)
-        sizes = (c.text, c.audio, c.visual)
+        # the embedding of a voice is scaled; where it is absent, a norm would blow up the measures
+        sizes = ((c.text, c.text > 16), (c.heard, c.heard > 16 and not c.voice), (c.visual, c.visual > 16))
         self.maps = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(s), nn.Linear(s, c.dim)) if s > 16 else nn.Linear(s, c.dim)
-            for s in sizes
+            nn.Sequential(nn.LayerNorm(s), nn.Linear(s, c.dim)) if normed else nn.Linear(s, c.dim)
+            for s, normed in sizes
         )
         self.speaker = nn.Embedding(c.speakers, c.dim)
         nn.init.normal_(self.speaker.weight, std=0.02)

@@ -50,7 +50,7 @@ def mean_probability(
 ) -> float:
     """Mean probability of ``label`` for first utterances with the modalities ``present``."""
     n = len(text_BT)
-    audio_BA = torch.full((n, fusion.net.config.audio), float("nan"))
+    audio_BA = torch.full((n, fusion.net.config.heard), float("nan"))
     present_BM = torch.tensor(present).repeat(n, 1)
     turn = Turn(text_BT, audio_BA, face_BV, present_BM, torch.zeros(n, dtype=torch.long))
     logits_BC, _ = fusion.net.step(turn, fusion.net.init_state(n))

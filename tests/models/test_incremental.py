@@ -28,6 +28,13 @@ def test_the_host_is_incremental(window: int, device: str) -> None:
     check_incremental(net(window).to(device), to(make_dialogue(), device))
 
 
+def test_the_host_that_hears_the_voice_network_is_incremental() -> None:
+    """The same with the embedding of the voice beside its measures."""
+    torch.manual_seed(0)
+    model = GruLmam(Config(dim=32, rank=4, window=4, voice=5)).eval()
+    check_incremental(model, make_dialogue(audio=model.config.heard))
+
+
 @torch.no_grad()
 def test_a_missing_modality_leaves_its_streams_as_they_are() -> None:
     """Recurrent state of a modality moves when it is present and stays, bit for bit, when it is not."""

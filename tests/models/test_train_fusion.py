@@ -117,6 +117,19 @@ def test_without_context_every_utterance_is_alone() -> None:
     assert [len(list(alone(e))) for e in bank.examples] == [5] * 4
 
 
+def test_collate_joins_what_the_voice_network_says_where_it_is_read() -> None:
+    """A model with an input for it gets embedding and flag, zeros where it heard nothing."""
+    bank = corpus(0, 0.1, n=2)
+    voiced = replace(bank.examples[0], voice_NE=torch.ones(5, 4))
+    group, present = [voiced, bank.examples[1]], [presence(e) for e in bank.examples]
+    dialogue, _ = collate(group, bank.gold, present, visual_dim=10, voice_dim=4)
+    assert dialogue.audio_BNA.shape == (2, 5, 3 + 4 + 1)
+    assert dialogue.audio_BNA[0, :, 3:].eq(1).all()
+    assert dialogue.audio_BNA[1, :, 3:].eq(0).all()
+    plain, _ = collate(group, bank.gold, present, visual_dim=10)
+    torch.testing.assert_close(plain.audio_BNA, dialogue.audio_BNA[..., :3])
+
+
 def test_collate_pads_with_what_is_not_valid() -> None:
     """Shorter conversations are padded at the end, their padding neither valid nor present."""
     long, short = corpus(0, 0.1, n=1), next(alone(corpus(1, 0.1, n=1).examples[0]))
