@@ -1,7 +1,8 @@
 """Fit the temperatures of the fusion that ships anew: ``python -m models.calibrate --data ../shared/data``.
 
-One for each subset of the modalities, on MELD dev; with a face, on SYNTHETIC pairs with FER+ valid faces. The
-tensors stay as they are, bit by bit; only the facts in the file's header change.
+One for each subset of the modalities, on MELD dev; with a face, on SYNTHETIC pairs with FER+ valid faces;
+with a voice, half on SYNTHETIC pairs with valid clips of RAVDESS and EmoDB, where the fusion reads the voice
+network. The tensors stay as they are, bit by bit; only the facts in the file's header change.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def calibrate(data: Path, weights: Path = WEIGHTS) -> Temperatures:
         ValueError, CheckpointError: as `models.evaluate.shipped`.
     """
     s = shipped(data, weights, "dev")
-    temperatures = calibrated(s.fusion.net, s.bank, s.faces)
+    temperatures = calibrated(s.fusion.net, s.bank, s.faces, s.voiced)
     path = weights / "fusion.safetensors"
     with whole(path) as part:
         copy(path, part, {"config": {**s.fusion.meta["config"], "temperatures": temperatures.table()}})
@@ -41,7 +42,9 @@ def calibrate(data: Path, weights: Path = WEIGHTS) -> Temperatures:
 def main(argv: list[str] | None = None) -> int:
     """Fit, write and print; its exit code is that of `models.command.run`."""
     parser = argparse.ArgumentParser(prog="python -m models.calibrate", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="the folder that holds meld/, ferplus/, ravdess/, ..."
+    )
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="the folder of the weight files")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)

@@ -53,9 +53,11 @@ FUSION = """
 `python -m models.train fusion --data ../shared/data --seeds 0 1 2 3 4 --json results/meld.jsonl`
 
 The encoder is frozen (its int8 file); the fusion goes on from the first stage with modalities missing at
-random, with recogniser-like words for a third of the utterances and with faces. **Rows with a face are on
-synthetic pairs** (an utterance of MELD test and FER+ test faces of the same emotion, with noise in the
-pairing): they show that the branch works and are **not a result on MELD**.
+random, with recogniser-like words for a third of the utterances, with faces, and for a share of the
+conversations with what the voice network says of acted voices. **Rows with a face or a synthetic voice are on
+synthetic pairs** (an utterance of MELD test and FER+ test faces, or clips of test actors of RAVDESS and
+EmoDB, of the same emotion, with noise in the pairing): they show that the branches work and are **not a
+result on MELD**.
 """
 
 CONTROLS = """

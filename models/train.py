@@ -17,6 +17,7 @@ from models import command
 from models.checkpoint import WEIGHTS, digest
 from models.encoders.text import TextEncoder, pretrained
 from models.train_meld import Corpus, Features, Setup, Trainer, Variant, facts
+from models.train_voice import CACHE
 from models.training.rows import rounded
 
 CONTROLS = ("text+voice", "text-only", "no-context")
@@ -48,9 +49,14 @@ def parser() -> argparse.ArgumentParser:
         help="second stage: the fusion alone, for every subset of words, voice and (synthetic) faces",
         description="Starts from what 'meld' left in --out for each seed, encodes MELD once with that seed's "
         "int8 encoder (kept in --cache) and trains the fusion with modalities missing at random. The face "
-        "comes from synthetic pairs of MELD utterances with FER+ faces.",
+        "comes from synthetic pairs of MELD utterances with FER+ faces, the voices of a share of the "
+        "conversations from synthetic pairs with clips of RAVDESS and EmoDB, heard once (ten minutes).",
     )
     fusion.add_argument("--face", type=Path, default=WEIGHTS / "face.safetensors", help="face network")
+    fusion.add_argument("--voice", type=Path, default=WEIGHTS / "voice.safetensors", help="voice network")
+    fusion.add_argument(
+        "--voice-cache", type=Path, default=CACHE, help="where what was heard of the clips is kept"
+    )
     fusion.add_argument(
         "--cache", type=Path, default=ROOT / "runs" / "features", help="where features are kept"
     )
@@ -63,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     )
     for stage, threads in ((meld, 2), (fusion, 1)):
         stage.add_argument(
-            "--data", type=Path, required=True, help="the folder that holds meld/ and ferplus/"
+            "--data", type=Path, required=True, help="the folder that holds meld/, ferplus/, ravdess/, ..."
         )
         stage.add_argument("--seeds", type=int, nargs="+", default=[0], help="one run each (default: 0)")
         stage.add_argument("--out", type=Path, default=ROOT / "runs" / "meld", help="where states are kept")
@@ -104,31 +110,38 @@ def train_fusion(args: argparse.Namespace) -> None:
     """Train and measure the fusion of each seed, or its controls."""
     from models import train_fusion as stage
     from models.encoders.face import FaceNet
+    from models.encoders.voice import VoiceNet
     from models.synthetic_faces import faces
+    from models.synthetic_voices import voices
 
     setup = Setup.read(args.config)
     corpus = Corpus.read(args.data, setup.measures)
     recipe = stage.Recipe(**setup.fusion)
-    face = "" if args.controls else digest(args.face)  # before it is read: others may replace it
+    # before they are read: others may replace them
+    used = {} if args.controls else {"face": digest(args.face), "voice": digest(args.voice)}
     seen = (
         {}
         if args.controls
         else {s: faces(args.data, s, FaceNet.load(args.face)) for s in ("train", "dev", "test")}
     )
+    voice = None if args.controls else VoiceNet.load(args.voice)
+    without = recipe.no_measures, recipe.no_embedding
+    heard = voices(args.data, voice, corpus.prior, args.voice_cache, log.info, without) if voice else {}
     for seed in args.seeds:
         folder = args.out / "full" / f"seed{seed}"
         if not (folder / "fusion.pt").exists():
             raise ValueError(f"{folder}: seed {seed} of 'meld' has not finished")
-        encoders = {"face": face, "text": digest(folder / "text.safetensors")}
+        encoders = {**used, "text": digest(folder / "text.safetensors")}
         data = stage.banks(TextEncoder.load(folder / "text.safetensors"), corpus, args.cache)
-        start = stage.first_stage(folder / "fusion.pt", setup)
+        width = voice.config.embedding if voice else 0
+        start = stage.first_stage(folder / "fusion.pt", setup, width)
         if args.controls:
             for name, figures in stage.controls(
                 setup, data, start, names=args.controls, recipe=recipe, seed=seed
             ):
                 keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)
             continue
-        trained = stage.fuse(start, data, seen, recipe=recipe, seed=seed, say=lambda s: log.info("%s", s))
+        trained = stage.fuse(start, data, seen, heard, recipe=recipe, seed=seed, say=log.info)
         stage.store(folder / "fusion.safetensors", trained, corpus.prior, encoders, seed)
         row = {"experiment": "fusion", "variant": "shipped", "seed": seed}
         row["temperatures"] = trained.temperatures.table()

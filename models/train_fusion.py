@@ -1,9 +1,11 @@
-"""Second stage: the fusion on a frozen encoder, with every modality missing at times and synthetic faces.
+"""Second stage: the fusion on frozen encoders, with every modality missing at times, and synthetic pairs.
 
 The text features come from the int8 file that ships, so that training sees what runs. An encoder fits the
 utterances it was tuned on better than new ones, and a fusion trained on its features would trust words too
 much; so the features of train carry Gaussian noise, its size set such that words alone are as uncertain on
-train as they are on dev (`calibrate_noise`). Faces are synthetic pairs (`models.synthetic_faces`).
+train as they are on dev (`calibrate_noise`). Faces are synthetic pairs (`models.synthetic_faces`). So are the
+voices of a share of the conversations (`models.synthetic_voices`): measures and the voice network's embedding
+of acted clips, as live has both; the others keep MELD's measures, without an embedding.
 
 Shape suffixes: N utterances, M modalities, D text features, E face embedding, C classes.
 """
@@ -34,7 +36,9 @@ from models.metrics import scores
 from models.normalise import Prior
 from models.schedule import linear
 from models.synthetic_faces import Faces
+from models.synthetic_voices import Voices
 from models.train_meld import NOISY, Corpus, Setup, encode, noisy
+from models.train_voice import LICENCES as VOICE_LICENCES
 
 VERSION = "0.2.0"
 
@@ -47,6 +51,12 @@ SUBSETS = {
     "voice+face (synthetic)": (False, True, True),
     "all (synthetic)": (True, True, True),
 }
+SPOKEN = {
+    "synthetic voice": (False, True, False),
+    "text+synthetic voice": (True, True, False),
+    "synthetic voice+face": (False, True, True),
+    "text+synthetic voice+face": (True, True, True),
+}  # rows in which the voices are synthetic, too
 ERROR_RATES = (0.05, 0.4)  # of the noisy copy of train
 
 
@@ -67,6 +77,9 @@ class Recipe:
     no_face: float = 0.15
     conversation_without: tuple[float, float, float] = (0.08, 0.15, 0.45)  # shares of whole conversations
     one_speaker: float = 0.15  # conversations whose speakers are not told apart
+    synthetic_voice: float = 0.4  # conversations whose voices are synthetic, and of their utterances ...
+    no_measures: float = 0.1  # ... those without measures ...
+    no_embedding: float = 0.1  # ... and without an embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +141,12 @@ def pairs(of: Bank, faces: Faces, seed: int) -> list[Tensor]:
     return [faces.pair(e.labels_N, generator) for e in of.examples]
 
 
+def spoken(of: Bank, voices: Voices, seed: int) -> Bank:
+    """``of`` with synthetic voices instead of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    return replace(of, examples=[voices.speak(e, generator) for e in of.examples])
+
+
 @torch.no_grad()
 def predict(
     net: GruLmam,
@@ -138,7 +157,8 @@ def predict(
     noisy_text: bool = False,
     noise: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, C]`` and labels ``[N]`` with the modalities ``masks`` (text, voice, face) allowed.
+    """Logits ``[N, C]`` and labels ``[N]`` of what has a label, with the modalities ``masks`` (text, voice,
+    face) allowed.
 
     Utterances left without any modality are given too: live, the estimate is the context's.
     """
@@ -155,8 +175,9 @@ def predict(
         seen = visual[rows] if visual and masks[2] else None
         c = net.config
         dialogue, labels_BN = batches.collate(group, text[rows], present, seen, c.visual, c.voice)
-        logits.append(net(dialogue)[dialogue.valid_BN])
-        labels.append(labels_BN[dialogue.valid_BN])
+        known_BN = dialogue.valid_BN & (labels_BN >= 0)
+        logits.append(net(dialogue)[known_BN])
+        labels.append(labels_BN[known_BN])
     return torch.cat(logits), torch.cat(labels)
 
 
@@ -192,12 +213,13 @@ class FusionTrainer:
         noise: Tensor,
         seed: int,
         faces: Faces | None = None,
+        voices: Voices | None = None,
         dropout: bool = True,
         text_only: bool = False,
     ) -> None:
         torch.manual_seed(seed)
         self.net, self.bank, self.recipe, self.noise, self.faces = net, train, recipe, noise, faces
-        self.dropout, self.text_only = dropout, text_only
+        self.voices, self.dropout, self.text_only = voices, dropout, text_only
         self.random, self.generator = random.Random(seed), torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.total = recipe.epochs * -(-len(train.examples) // recipe.dialogues)
@@ -217,7 +239,7 @@ class FusionTrainer:
     def _step(self, rows: list[int]) -> float:
         r = self.recipe
         self.net.train()
-        group = [self._who(self.bank.examples[i]) for i in rows]
+        group = [self._who(self._voiced(self.bank.examples[i])) for i in rows]
         text = [self._text(i) for i in rows]
         present = [self._present(e) for e in group]
         visual = [self.faces.pair(e.labels_N, self.generator) for e in group] if self.faces else None
@@ -238,6 +260,11 @@ class FusionTrainer:
         text = torch.where(swap, other, gold)
         return text + self.noise * torch.randn(text.shape, generator=self.generator)
 
+    def _voiced(self, e: Example) -> Example:
+        if self.voices is None or self.random.random() >= self.recipe.synthetic_voice:
+            return e
+        return self.voices.speak(e, self.generator)
+
     def _who(self, e: Example) -> Example:
         together = self.random.random() < self.recipe.one_speaker
         return replace(e, speakers=(0,) * len(e.speakers)) if together else e
@@ -255,28 +282,39 @@ class FusionTrainer:
         return present & keep & whole
 
 
-def calibrated(net: GruLmam, dev: Bank, visual: Sequence[Tensor]) -> Temperatures:
+def calibrated(net: GruLmam, dev: Bank, visual: Sequence[Tensor], voiced: Bank | None = None) -> Temperatures:
     """The temperature of every subset of the modalities, each fitted on ``dev`` with those alone.
 
-    What the context alone says, where an utterance has none of them, gets that of words and voice: it is
-    never published as more than an abstention.
+    Where the voice is one of them, ``voiced`` (``dev`` with synthetic voices) counts as much as ``dev``: the
+    one has no embedding, live has one. What the context alone says, where an utterance has none of them,
+    gets that of words and voice: it is never published as more than an abstention.
     """
-    fitted = {
-        name: fit_temperature(*predict(net, dev, masks, visual=visual))
-        for name, masks in PRESENT.items()
-        if any(masks)
-    }
+
+    def fit(masks: tuple[bool, bool, bool]) -> float:
+        both = (dev, voiced) if voiced is not None and masks[1] else (dev,)
+        logits, labels = zip(*(predict(net, b, masks, visual=visual) for b in both), strict=True)
+        return fit_temperature(torch.cat(logits), torch.cat(labels))
+
+    fitted = {name: fit(masks) for name, masks in PRESENT.items() if any(masks)}
     return Temperatures.of({"none": fitted["text+audio"], **fitted})
 
 
 def subsets(
-    net: GruLmam, of: Bank, visual: Sequence[Tensor], temperatures: Temperatures | None = None
+    net: GruLmam,
+    of: Bank,
+    visual: Sequence[Tensor],
+    temperatures: Temperatures | None = None,
+    voiced: Bank | None = None,
 ) -> dict[str, Any]:
-    """`models.metrics.scores` of every subset of the modalities, and of noisy text."""
+    """`models.metrics.scores` of every subset of the modalities, and of noisy text; of those with a
+    synthetic voice where ``voiced``, ``of`` with such voices, is given."""
     t = temperatures or Temperatures.same(1.0)
+    rows = [(name, masks, of) for name, masks in SUBSETS.items()]
+    if voiced is not None:
+        rows += [(name, masks, voiced) for name, masks in SPOKEN.items()]
     out = {}
-    for name, masks in SUBSETS.items():
-        logits, labels = predict(net, of, masks, visual=visual)
+    for name, masks, bank_ in rows:
+        logits, labels = predict(net, bank_, masks, visual=visual)
         out[name] = scores(probabilities(logits, t.at(torch.tensor(masks))), labels)
     logits, labels = predict(net, of, noisy_text=True)
     both = t.at(torch.tensor(SUBSETS["text+voice"]))
@@ -297,6 +335,7 @@ def fuse(
     net: GruLmam,
     data: dict[str, Bank],
     faces: dict[str, Faces],
+    voices: dict[str, Voices],
     *,
     recipe: Recipe,
     seed: int,
@@ -306,15 +345,19 @@ def fuse(
 
     The choice is by the mean weighted F1 on dev of words with voice, of words alone, and of all subsets
     together: what is said comes first, yet no subset is left out. ``say`` gets a line for each look at dev.
+    ``faces`` and ``voices`` are those of each split.
     """
     noise = calibrate_noise(net, data["train"], data["dev"])
     seen = {s: pairs(data[s], faces[s], seed=0) for s in ("dev", "test")}
-    trainer = FusionTrainer(net, data["train"], recipe=recipe, noise=noise, seed=seed, faces=faces["train"])
+    heard = {s: spoken(data[s], voices[s], seed=0) for s in ("dev", "test")}
+    synthetic: dict[str, Any] = {"faces": faces["train"], "voices": voices["train"]}
+    trainer = FusionTrainer(net, data["train"], recipe=recipe, noise=noise, seed=seed, **synthetic)
     best, state = -1.0, net.state_dict()
     for epoch, loss in enumerate(trainer.run(), 1):
         if epoch % 2 and epoch != recipe.epochs:
             continue
-        f1 = {k: v["weighted_f1"] for k, v in subsets(net, data["dev"], seen["dev"]).items()}
+        found = subsets(net, data["dev"], seen["dev"], voiced=heard["dev"])
+        f1 = {k: v["weighted_f1"] for k, v in found.items()}
         score = (f1["text+voice"] + f1["text"] + sum(f1.values()) / len(f1)) / 3
         say(
             f"epoch {epoch}/{recipe.epochs} loss {loss:.3f} dev "
@@ -324,9 +367,10 @@ def fuse(
             best, state = score, {k: v.clone() for k, v in net.state_dict().items()}
     net.load_state_dict(state)
     as_stored(net)  # measured as it ships
-    temperatures = calibrated(net, data["dev"], seen["dev"])
-    figures = {s: subsets(net, data[s], seen[s], temperatures) for s in ("dev", "test")}
-    return Trained(net, temperatures, {"noise": float(noise.mean()), "chosen_at": best, **figures})
+    temperatures = calibrated(net, data["dev"], seen["dev"], heard["dev"])
+    figures = {s: subsets(net, data[s], seen[s], temperatures, heard[s]) for s in ("dev", "test")}
+    noises = {"noise": float(noise.mean()), "voice_noise": float(voices["train"].noise_E.mean())}
+    return Trained(net, temperatures, {**noises, "chosen_at": best, **figures})
 
 
 def control(
@@ -386,14 +430,21 @@ def controls(
         yield name, control(make, used, start, text_only=name == "text-only", recipe=own, seed=seed)
 
 
-def first_stage(path: Path, setup: Setup) -> GruLmam:
-    """The conversation model that the first stage left in ``path``.
+VOICE_MAP = "maps.1.weight"
+
+
+def first_stage(path: Path, setup: Setup, voice: int = 0) -> GruLmam:
+    """The conversation model that the first stage left in ``path``, with an input for ``voice`` numbers of
+    the voice network that says nothing yet.
 
     Where the measures of the voice are others now, the map of the voice starts anew.
     """
-    net = GruLmam(Config(**setup.net, audio=len(setup.measures)))
+    net = GruLmam(Config(**setup.net, audio=len(setup.measures), voice=voice))
     tensors = torch.load(path, weights_only=True)["net"]
     own = net.state_dict()
+    measures_DA = tensors[VOICE_MAP]
+    if voice and measures_DA.shape[1] == net.config.audio:
+        tensors[VOICE_MAP] = F.pad(measures_DA, (0, net.config.heard - net.config.audio))
     net.load_state_dict({k: t if t.shape == own[k].shape else own[k] for k, t in tensors.items()})
     return net
 
@@ -404,12 +455,18 @@ def store(path: Path, trained: Trained, prior: Prior, encoders: dict[str, str], 
         "name": "lmam-fusion",
         "version": VERSION,
         "labels": list(LABELS),
-        "data": ["MELD (Poria et al. 2019)", "FER+ (Barsoum et al. 2016), in synthetic pairs with MELD"],
+        "data": [
+            "MELD (Poria et al. 2019)",
+            "FER+ (Barsoum et al. 2016), in synthetic pairs with MELD",
+            "RAVDESS (Livingstone & Russo 2018), in synthetic pairs with MELD",
+            "EmoDB (Burkhardt et al. 2005), in synthetic pairs with MELD",
+        ],
         "data_licences": {
             "MELD labels": "GPL-3.0",
             "MELD text and prosody": "TV-show content, research",
             "FER+ labels": "MIT",
             "FER2013 images": "web images released for an ICML 2013 challenge, research",
+            **VOICE_LICENCES,
         },
         "commercial_use": "no",
         "seed": seed,

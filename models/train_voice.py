@@ -56,15 +56,16 @@ CORPORA = {
     "emodb": ("neutral", "happy", "sad", "angry", "fearful", "disgust", "boredom"),
 }
 SHIPPED = {"calm": "neutral", "boredom": None}  # how what is no common label is used by what ships
+LICENCES = {
+    "RAVDESS": "CC BY-NC-SA 4.0, research",
+    "EmoDB": "freely published by TU Berlin, research",
+    "noise and rooms": "Apache-2.0 repository (speechbrain); changed copies of the speech only",
+}
 FACTS = {
     "name": NAME,
     "version": VERSION,
     "data": ["RAVDESS speech (Livingstone & Russo, 2018)", "EmoDB (Burkhardt et al., 2005)"],
-    "data_licences": {
-        "RAVDESS": "CC BY-NC-SA 4.0, research",
-        "EmoDB": "freely published by TU Berlin, research",
-        "noise and rooms": "Apache-2.0 repository (speechbrain); changed copies of the speech only",
-    },
+    "data_licences": LICENCES,
     "commercial_use": "no",
 }
 Tell = Callable[[str], None]

@@ -92,6 +92,7 @@ class VoiceNet(nn.Module):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__()
         self.config = config = config or Config()
+        self.meta: dict[str, Any] = {}  # the facts of the file's header
         self.register_buffer("mean_S", torch.zeros(COUNT, dtype=torch.float64))
         self.register_buffer("std_S", torch.ones(COUNT, dtype=torch.float64))
         self.trunk = nn.Sequential(
@@ -134,6 +135,11 @@ class VoiceNet(nn.Module):
         embedding_NE, logits_NK = self(x_NS)
         return embedding_NE, logits_NK.softmax(1)
 
+    def read(self, statistics_S: Floats, speaker: Reference) -> Reading:
+        """What one utterance sounds like, from its ``statistics_S``; ``speaker`` is known from before it."""
+        embedding_NE, probs_NK = self.embed(statistics_S[None], [speaker.plus(statistics_S)])
+        return Reading(tuple(embedding_NE[0].tolist()), tuple(probs_NK[0].tolist()), statistics_S)
+
     @classmethod
     def load(cls, path: Path | None = None) -> VoiceNet:
         """The trained network of ``path`` (None: the one that ships), ready for `embed`.
@@ -146,6 +152,7 @@ class VoiceNet(nn.Module):
         try:
             net = cls(Config(**{**stored.config, "labels": tuple(stored.config["labels"])}))
             net.load_state_dict(stored.tensors)
+            net.meta = stored.meta
         except (RuntimeError, TypeError, KeyError) as error:
             raise checkpoint.CheckpointError(f"{path}: does not fit this voice network ({error})") from error
         return net.eval().requires_grad_(False)
@@ -187,9 +194,7 @@ class VoiceEncoder:
         heard = self.hearing.heard()
         if heard is None:
             return None
-        statistics_S = statistics(heard)
-        embedding_NE, probs_NK = self._net.embed(statistics_S[None], [self._speaker.plus(statistics_S)])
-        return Reading(tuple(embedding_NE[0].tolist()), tuple(probs_NK[0].tolist()), statistics_S)
+        return self._net.read(statistics(heard), self._speaker)
 
 
 def z_scores(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,24 +20,49 @@ from models.normalise import Prior
 from models.ship import copy
 from models.synthetic_faces import Faces
 from models.train_fusion import (
+    SPOKEN,
     Bank,
     FusionTrainer,
     Recipe,
     calibrate_noise,
     calibrated,
+    first_stage,
     pairs,
     predict,
+    spoken,
     subsets,
     without_context,
 )
+from models.train_meld import Setup
 
 C = len(LABELS)
 RECIPE = Recipe(epochs=5, dialogues=8, lr=1e-2)
 
 
+SMALL: dict[str, Any] = {
+    "text": 12,
+    "visual": 10,
+    "dim": 16,
+    "rank": 4,
+    "window": 4,
+    "dropout": 0.0,
+}
+
+
 def small_net() -> GruLmam:
     torch.manual_seed(0)
-    return GruLmam(Config(text=12, audio=3, visual=10, dim=16, rank=4, window=4, dropout=0.0))
+    return GruLmam(Config(**SMALL, audio=3))
+
+
+class Acted:
+    """Stands in for `models.synthetic_voices.Voices`: the embedding says the label, the measures nothing."""
+
+    dim = 8
+
+    def speak(self, example: Example, generator: torch.Generator) -> Example:
+        n = len(example.texts)
+        voice_NE = torch.eye(8)[example.labels_N] + 0.3 * torch.randn(n, 8, generator=generator)
+        return replace(example, audio_NA=torch.zeros(n, 3), voice_NE=voice_NE)
 
 
 def corpus(seed: int, noise: float, n: int = 32) -> Bank:
@@ -66,6 +92,44 @@ def test_every_subset_of_the_modalities_is_learnt() -> None:
     figures = subsets(net, test, pairs(test, faces(), seed=1))
     for name in ("text", "face (synthetic)", "all (synthetic)"):
         assert figures[name]["accuracy"] > 2 * 100 / C
+
+
+def test_synthetic_voices_are_learnt_beside_real_measures() -> None:
+    """Alone and without an embedding: a net that heard acted voices in part of its conversations reads them,
+    and says the same as ever of a voice that the network did not hear."""
+    torch.manual_seed(0)
+    net, train, acted = GruLmam(Config(**SMALL, audio=3, voice=8)), corpus(0, 0.3, n=64), Acted()
+    recipe = replace(RECIPE, synthetic_voice=0.5, epochs=8)
+    options: dict[str, Any] = {"recipe": recipe, "noise": torch.zeros(12), "faces": faces()}
+    list(FusionTrainer(net, train, seed=0, voices=acted, **options).run())  # type: ignore[arg-type]
+    test = corpus(1, 0.3)
+    voiced = spoken(test, acted, seed=1)  # type: ignore[arg-type]
+    figures = subsets(net, test, pairs(test, faces(), seed=1), voiced=voiced)
+    assert set(SPOKEN) <= set(figures)
+    assert figures["synthetic voice"]["accuracy"] > 2 * 100 / C
+    assert figures["voice"]["accuracy"] < 2 * 100 / C
+    temperatures = calibrated(net, test, pairs(test, faces(), seed=1), voiced)
+    alone_ = calibrated(net, test, pairs(test, faces(), seed=1))
+    assert temperatures.table()["audio"] != alone_.table()["audio"]
+    assert temperatures.table()["text"] == alone_.table()["text"]
+
+
+def test_the_first_stage_goes_on_with_an_input_for_the_voice_network(tmp_path: Path) -> None:
+    """What it says of words and measures stays the same, whatever the new input holds."""
+    setup = Setup(("duration", "avg_pitch", "mean_hnr"), 0, SMALL, None, {})  # type: ignore[arg-type]
+    before, bank = small_net(), corpus(0, 0.1, n=3)
+    torch.save({"net": before.state_dict()}, tmp_path / "fusion.pt")
+    after = first_stage(tmp_path / "fusion.pt", setup, voice=8)
+    voiced = spoken(bank, Acted(), seed=0)  # type: ignore[arg-type]
+    plain = replace(bank, examples=[replace(e, voice_NE=None) for e in voiced.examples])
+    torch.testing.assert_close(predict(after, voiced)[0], predict(before, plain)[0])
+
+
+def test_what_has_no_label_is_not_measured() -> None:
+    bank = corpus(0, 0.1, n=2)
+    bank.examples[0].labels_N[2] = -1
+    logits, labels = predict(small_net(), bank)
+    assert (len(logits), len(labels), int(labels.min()) >= 0) == (9, 9, True)
 
 
 def test_training_is_the_same_for_the_same_seed() -> None:
