@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +21,10 @@ from .seams import Sink, Source
 
 if TYPE_CHECKING:
     from models.encoders.affect import Affect
+    from models.encoders.voice import VoiceNet
     from models.fusion_weights import Fusion
+
+    from .segmenter import VoiceMeter
 
 FILES = frozenset({"media"})  # kinds of source that are no live capture
 BESIDE = frozenset({"auto", "sidecar"})  # kinds of transcriber that read a transcript beside a file
@@ -88,11 +91,17 @@ class Networks:
 
     text: Any
     fusion: Fusion
+    voice: VoiceNet | None = None  # None: the fusion does not read what it says
     affect: Affect | None = None
+
+    def facts(self) -> list[dict[str, Any]]:
+        """What the headers of fusion, voice network and head say."""
+        return [self.fusion.meta, *(n.meta for n in (self.voice, self.affect) if n)]
 
 
 def load_networks(weights: Path | None, device: str) -> Networks:
-    """Text encoder, fusion and, where there is one, the head of valence and arousal from ``weights``.
+    """Text encoder, fusion and, where it reads that, voice network from ``weights``; and the head of valence
+    and arousal, where there is one.
 
     ``weights`` is a folder; None: those that ship.
 
@@ -103,6 +112,7 @@ def load_networks(weights: Path | None, device: str) -> Networks:
 
     from models.encoders.affect import load_affect
     from models.encoders.text import TextEncoder
+    from models.encoders.voice import VoiceNet
     from models.fusion_weights import load_fusion
 
     torch.set_num_threads(1)
@@ -110,11 +120,18 @@ def load_networks(weights: Path | None, device: str) -> Networks:
     try:
         text = TextEncoder.load(folder / "text.safetensors", device)
         fusion = load_fusion(folder / "fusion.safetensors", device)
+        width = fusion.net.config.voice
+        voice = VoiceNet.load(folder / "voice.safetensors") if width else None
         path = folder / "affect.safetensors"
         affect = load_affect(path, device, fusion.labels) if path.exists() else None
-        return Networks(text, fusion, affect)
     except CheckpointError as error:
         raise EncodeError(str(error)) from error
+    if voice is not None and voice.config.embedding != width:
+        raise EncodeError(
+            f"{folder / 'voice.safetensors'}: its embedding has {voice.config.embedding} numbers, the fusion"
+            f" beside it reads {width}; use the two that were trained together"
+        )
+    return Networks(text, fusion, voice, affect)
 
 
 def build_sources(config: RunConfig, context: Context, where: str) -> list[Source]:
@@ -164,6 +181,7 @@ def build(
 ) -> Pipeline:
     """Wire ``sources`` to ``sinks`` through the stages that ``config`` names."""
     from models.encoders.prosody import ProsodyAccumulator
+    from models.encoders.spoken import SpokenMeter
 
     from .encoders.face import Config as FaceConfig
     from .encoders.face import NoFaces
@@ -178,11 +196,12 @@ def build(
     channels = max((getattr(s, "channels", 1) for s in sources), default=1)
     transcriber = words.build(replace(context, channels=channels))
     tagged = getattr(transcriber, "tagged", False)
+    meter: Callable[[], VoiceMeter] = ProsodyAccumulator if networks.voice is None else SpokenMeter
     voices = plugin("streamer.speakers", config.speakers, f"{where} [speakers]")
     face = plugin_face(FaceConfig, config, where)
     return Pipeline(
         sources=sources,
-        segmenter=Segmenter(vad, config.segmenter, ProsodyAccumulator, channels),
+        segmenter=Segmenter(vad, config.segmenter, meter, channels),
         face_encoder=face.build(context.device) if networks.fusion.reads[2] else NoFaces(),
         join=Join(
             config.join,
@@ -198,11 +217,12 @@ def build(
             networks.fusion.prior.measures,
             transcriber.min_confidence,
             networks.fusion.reads,
+            networks.voice,
         ),
         fusion=config.estimate.around(_fusion(networks, session)),
         sinks=sinks,
         model=model_info(networks, transcriber.name),
-        speakers=voices.build(replace(context, channels=channels, tagged=tagged))
+        speakers=voices.build(replace(context, channels=channels, tagged=tagged, meter=meter))
         if "audio" in tracks
         else None,
     )
@@ -254,7 +274,7 @@ def info(
         exemption=config.exemption,
         publish_text=config.publish_text,
         commercial_use=_strictest(
-            *(str(n.meta.get("commercial_use", "unclear")) for n in (networks.fusion, networks.affect) if n),
+            *(str(meta.get("commercial_use", "unclear")) for meta in networks.facts()),
             *((COMMERCIAL_USE,) if voices else ()),
         ),
     )

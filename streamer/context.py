@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import ConfigError
 from .payloads import InfoV1
+
+if TYPE_CHECKING:
+    from .segmenter import VoiceMeter
 
 AT_END = "end of file"  # origin of notices about a file as a whole, which are told when it has been read
 
@@ -73,7 +77,8 @@ class Context:
     """``device`` is ``cpu`` or ``cuda`` (already decided); ``state_dir`` holds outboxes and conversations.
 
     ``channels``: how many sound channels come, each a speaker of its own where there are several.
-    ``tagged``: a transcript names who speaks. ``info`` is what a sink may tell the world about this node.
+    ``tagged``: a transcript names who speaks. ``meter`` measures a voice (None: its prosody).
+    ``info`` is what a sink may tell the world about this node.
     """
 
     session: Session
@@ -83,4 +88,5 @@ class Context:
     tagged: bool = False
     notices: Notices = field(default_factory=Notices)
     control: Control = field(default_factory=Control)
+    meter: Callable[[], VoiceMeter] | None = None
     info: InfoV1 | None = None

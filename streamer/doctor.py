@@ -27,6 +27,7 @@ ROOM = 1e9  # bytes that should be free for logs, outboxes and weights
 NEEDED = {  # weight files by stem, and their kind
     "text": "text-encoder",
     "face": "face",
+    "voice": "voice",
     "fusion": "fusion",
     "affect": "affect",
 }

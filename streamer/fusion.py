@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from models.calibration import probabilities
-from models.dialogue import Turn
+from models.dialogue import Turn, voice_vector
 from models.incremental import alone, contributions
 from models.normalise import Running
 
@@ -116,9 +116,13 @@ class LmamFusion:
 
     def _turn(self, features: Features, voices: Running) -> tuple[Turn, Running]:
         """What the network reads, and the voices with this one heard."""
-        audio = np.full(len(self._model.prior.measures), np.nan)
+        measures = np.full(len(self._model.prior.measures), np.nan)
         if features.audio is not None:
-            audio, voices = voices.push(features.audio, features.speaker)
+            measures, voices = voices.push(features.audio, features.speaker)
+        embedding = torch.full((self._model.net.config.voice,), torch.nan)
+        if features.voice is not None:
+            embedding = torch.from_numpy(features.voice)
+        audio = voice_vector(torch.from_numpy(measures).float(), embedding)
         return _turn(features, audio, self._model), voices
 
 
@@ -129,7 +133,7 @@ def _where(features: Features) -> str:
     return f"{round(u.span.start * 1000):08d}{'-' if channel == 'v' else 'c'}{channel}"
 
 
-def _turn(features: Features, audio: np.ndarray[Any, Any], m: Fusion) -> Turn:
+def _turn(features: Features, audio: torch.Tensor, m: Fusion) -> Turn:
     """One utterance as a batch of one on the model's device; what is missing is NaN and must not matter."""
     config, device = m.net.config, next(m.net.parameters()).device
     text = features.text if features.text is not None else torch.full((config.text,), torch.nan)
@@ -139,7 +143,7 @@ def _turn(features: Features, audio: np.ndarray[Any, Any], m: Fusion) -> Turn:
     present = [features.text is not None, features.audio is not None, features.visual is not None]
     return Turn(
         text_BT=text.to(device).float().unsqueeze(0),
-        audio_BA=torch.as_tensor(audio, dtype=torch.float32, device=device).unsqueeze(0),
+        audio_BA=audio.to(device).unsqueeze(0),
         visual_BV=visual.to(device).float().unsqueeze(0),
         present_BM=torch.tensor([present], device=device),
         speaker_B=torch.tensor([features.speaker], device=device),

@@ -170,6 +170,7 @@ class Features:
     audio: tuple[float, ...] | None  # voice measures, NaN where not measurable; normalised by the fusion
     visual: Floats | None  # [V]
     quality: tuple[float, float, float]
+    voice: Floats | None = None  # [E], what the voice network says; only where there is ``audio``, too
 
     @property
     def final(self) -> bool:

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from models.encoders.voice import Reference
+
 from ..types import FaceSample, Features, Floats, Utterance
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from models.encoders.voice import VoiceNet
 
 
 class Text(Protocol):
@@ -41,6 +45,7 @@ class FeatureEncoder:
         measures: Names of the voice measures that the fusion reads, in its order.
         min_confidence: Words of which the recogniser is less sure are masked.
         reads: Whether the fusion reads words, voice and face; what it does not read is not encoded.
+        network: Reads voices, each against what was heard of the same speaker so far; None: nobody reads.
     """
 
     def __init__(
@@ -50,18 +55,23 @@ class FeatureEncoder:
         measures: Sequence[str],
         min_confidence: float = 0.0,
         reads: tuple[bool, bool, bool] = (True, True, True),
+        network: VoiceNet | None = None,
     ) -> None:
         self._text, self._pool, self._measures = text, pool, tuple(measures)
-        self._min_confidence, self._reads = min_confidence, reads
+        self._min_confidence, self._reads, self._network = min_confidence, reads, network
         self._speakers: dict[str, int] = {}
         self._said, self._fresh, self._purged = text.start(), False, -math.inf
+        self._heard: dict[int, Reference] = {}
 
     def push(self, u: Utterance) -> Iterator[Features]:
+        if self._fresh:
+            self._said, self._heard, self._fresh = self._text.start(), {}, False
         speaker = self._number(u)
         reads_words, reads_voice, reads_face = self._reads
         words, confidence = self._words(u) if reads_words else ("", 0.0)
         text = self._encode(words, speaker, u) if words else None
-        voice = self._voice(u) if reads_voice else None
+        embedding = self._read(u, speaker) if reads_voice else None
+        voice = self._voice(u, unvoiced=embedding is not None) if reads_voice else None
         face = self._pool(u.faces) if reads_face else None
         yield Features(
             utterance=u,
@@ -74,18 +84,17 @@ class FeatureEncoder:
                 u.segment.quality if u.segment and voice else 0.0,
                 face.quality if face else 0.0,
             ),
+            voice=embedding,
         )
 
     def flush(self) -> Iterator[Features]:
         return iter(())
 
     def forget(self, before: float) -> None:
-        """Remember nothing of what was said by ``before`` (purge); safe from another thread."""
+        """Remember nothing of what was said by ``before``, nor how (purge); safe from another thread."""
         self._fresh, self._purged = True, before
 
     def _encode(self, words: str, speaker: int, u: Utterance) -> Tensor:
-        if self._fresh:
-            self._said, self._fresh = self._text.start(), False
         features, said = self._text.step(words, speaker, self._said)
         if u.final and u.span.end > self._purged:
             self._said = said
@@ -109,11 +118,26 @@ class FeatureEncoder:
             return "", 0.0
         return heard.text.strip(), heard.confidence
 
-    def _voice(self, u: Utterance) -> tuple[float, ...] | None:
-        """The measures the model reads, NaN where one is not known; None where there was no voice."""
+    def _read(self, u: Utterance, speaker: int) -> Floats | None:
+        """What the network says of the voice; None where it heard nothing."""
+        heard = None if u.segment is None else getattr(u.segment.voice, "statistics_S", None)
+        if self._network is None or heard is None:
+            return None
+        known = self._heard.get(speaker) or Reference.unknown()
+        if u.final and u.span.end > self._purged:
+            self._heard = {**self._heard, speaker: known.plus(heard)}
+        return np.array(self._network.read(heard, known).embedding, np.float32)
+
+    def _voice(self, u: Utterance, *, unvoiced: bool) -> tuple[float, ...] | None:
+        """The measures the model reads, NaN where one is not known; None where there was no voice.
+
+        ``unvoiced``: without a pitch they are not known, but there was one.
+        """
         if u.segment is None or u.segment.voice is None:
             return None
         values = [getattr(u.segment.voice, name) for name in self._measures]
         numbers = tuple(float("nan") if v is None else float(v) for v in values)
         pitch = u.segment.voice.avg_pitch
-        return numbers if pitch is not None and np.isfinite(pitch) else None
+        if pitch is not None and np.isfinite(pitch):
+            return numbers
+        return (math.nan,) * len(numbers) if unvoiced else None

@@ -24,7 +24,7 @@ from .enrolled import Voice, voices
 from .options import Options
 
 if TYPE_CHECKING:
-    from models.encoders.prosody import ProsodyAccumulator
+    from ..segmenter import VoiceMeter
 
 WINDOW, HOP = round(1.6 * RATE), round(0.2 * RATE)  # samples
 BATCH = 16  # windows at once
@@ -56,7 +56,7 @@ class Config(Options):
         except CheckpointError as error:
             raise EncodeError(str(error)) from error
         known = voices(context.state_dir) if self.enrolled else []
-        return Tracker(self, net.embed, ProsodyAccumulator, known)
+        return Tracker(self, net.embed, context.meter or ProsodyAccumulator, known)
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Tracker:
         self,
         config: Config,
         encode: Encoder,
-        meter: Callable[[], ProsodyAccumulator] | None = None,
+        meter: Callable[[], VoiceMeter] | None = None,
         known: Sequence[Voice] = (),
         rules: Rules | None = None,
         change: float = CHANGE,

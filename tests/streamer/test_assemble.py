@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from models import checkpoint
+from models.calibration import Temperatures
 from models.checkpoint import WEIGHTS
-from streamer.assemble import check, info, load_networks, transcriber_table
+from models.data.speech import clips, sounds
+from models.encoders.spoken import Spoken
+from models.fusion_weights import save_fusion
+from models.hosts.gru import Config, GruLmam
+from models.meld import LABELS
+from models.normalise import Prior
+from streamer.assemble import build, check, info, load_networks, transcriber_table
 from streamer.config import RunConfig, Table
 from streamer.context import Context, Session
 from streamer.errors import ConfigError, EncodeError
+from streamer.stage import run_inline
+from streamer.types import RATE, AudioChunk, Segment, Speaker, Utterance
+from tests.data import shared_data
+from tests.fakes import FakeSource
 
 FILM: Table = {"kind": "media", "path": "talk.mp4"}
 
@@ -111,3 +123,71 @@ def test_a_head_that_belongs_to_another_text_encoder_is_an_error_that_says_what_
     checkpoint.save(folder / "affect.safetensors", head.tensors, {**head.meta, "encoders": {"text": "?"}})
     with pytest.raises(EncodeError, match=r"another text encoder .*python -m models\.train_affect ship"):
         load_networks(folder, "cpu")
+
+
+def fusion_of(folder: Path, voice: int) -> None:
+    """The shipped text encoder beside a new fusion that reads ``voice`` numbers of the voice network."""
+    for name in ("text.safetensors", "text.tokenizer.json"):
+        (folder / name).symlink_to(WEIGHTS / name)
+    prior = Prior(("avg_pitch",), (5.0,), (0.4,))
+    facts = {"labels": list(LABELS), "commercial_use": "yes"}
+    save_fusion(
+        folder / "fusion.safetensors",
+        GruLmam(Config(audio=1, voice=voice)),
+        prior,
+        Temperatures.same(1.0),
+        facts,
+    )
+
+
+def test_the_voice_network_is_loaded_for_a_fusion_that_reads_it_and_its_licence_counts(
+    tmp_path: Path,
+) -> None:
+    fusion_of(tmp_path, 64)
+    with pytest.raises(EncodeError, match=r"voice\.safetensors"):
+        load_networks(tmp_path, "cpu")
+    (tmp_path / "voice.safetensors").symlink_to(WEIGHTS / "voice.safetensors")
+    networks = load_networks(tmp_path, "cpu")
+    assert networks.voice is not None
+    made = info(RunConfig(purpose="demo"), networks, "none", frozenset({"audio"}))
+    assert made.commercial_use == networks.voice.meta["commercial_use"] == "no"
+
+
+def test_a_fusion_that_does_not_read_the_voice_network_needs_none(tmp_path: Path) -> None:
+    fusion_of(tmp_path, 0)
+    networks = load_networks(tmp_path, "cpu")
+    assert networks.voice is None
+    assert info(RunConfig(purpose="demo"), networks, "none", frozenset({"audio"})).commercial_use == "yes"
+
+
+def test_a_voice_network_of_another_width_is_refused(tmp_path: Path) -> None:
+    fusion_of(tmp_path, 32)
+    (tmp_path / "voice.safetensors").symlink_to(WEIGHTS / "voice.safetensors")
+    with pytest.raises(EncodeError, match="has 64 numbers, the fusion beside it reads 32"):
+        load_networks(tmp_path, "cpu")
+
+
+@pytest.mark.parametrize("width", [0, 64])
+def test_the_graph_measures_voices_as_the_fusion_reads_them(width: int, tmp_path: Path) -> None:
+    """With and without the voice network, in the segmenter and where an utterance is cut at another voice."""
+    fusion_of(tmp_path, width)
+    (tmp_path / "voice.safetensors").symlink_to(WEIGHTS / "voice.safetensors")
+    context = Context(session=Session(conversation="c", purpose="demo"), state_dir=tmp_path)
+    config = RunConfig(transcriber={"kind": "none"}, speakers={"kind": "none"})
+    silence = FakeSource([], tracks=("audio",))
+    p = build(config, context, load_networks(tmp_path, "cpu"), [silence], [])
+    (segment,) = (s for s in run_inline(p.segmenter, spoken()) if isinstance(s, Segment) and s.final)
+    assert isinstance(segment.voice, Spoken) == bool(width)
+    utterance = Utterance(segment.span, segment, (), Speaker("s0"))
+    (features,) = run_inline(p.encoder, [utterance])
+    assert (features.voice is not None) == bool(width)
+    (estimate,) = run_inline(p.fusion, [features])
+    assert [r.present for r in estimate.readings] == [False, True, False]
+
+
+def spoken() -> list[AudioChunk]:
+    """A clip of RAVDESS between silences, in chunks of 30 ms."""
+    folder = shared_data() / "ravdess"
+    (pcm,) = sounds(folder, [next(c for c in clips(folder) if c.emotion == "angry")])
+    pcm = np.pad(pcm, RATE // 2)
+    return [AudioChunk(pcm[at : at + 480], at / RATE) for at in range(0, len(pcm), 480)]
