@@ -193,7 +193,7 @@ def label_probabilities(fusion: Fusion, text_ND: Tensor) -> Tensor:
         n = len(rows_nD)
         turn = Turn(
             text_BT=rows_nD,
-            audio_BA=torch.full((n, c.audio), torch.nan),
+            audio_BA=torch.full((n, c.heard), torch.nan),
             visual_BV=torch.full((n, c.visual), torch.nan),
             present_BM=torch.tensor([m]).expand(n, -1),
             speaker_B=torch.zeros(n, dtype=torch.long),
