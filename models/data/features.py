@@ -177,7 +177,7 @@ def _batches(
     encoder: Encoder, spoken: Sequence[Spoken], lines: Sequence[Line]
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Rows of ``lines`` and their features: conversations in order, or single texts by length."""
-    if not encoder.contextual:
+    if not encoder.contextual or all(len(c) == 1 for c in spoken):
         order = sorted(
             (i for i, (text, _) in enumerate(lines) if text.strip()), key=lambda i: len(lines[i][0])
         )
