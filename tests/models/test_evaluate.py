@@ -14,6 +14,8 @@ from models.batches import Example
 from models.calibration import Temperatures
 from models.checkpoint import digest
 from models.encoders.face import FaceNet
+from models.encoders.voice import Config as VoiceConfig
+from models.encoders.voice import VoiceNet
 from models.evaluate import Shipped, abstentions, evaluate, main, table
 from models.fusion_weights import load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
@@ -78,6 +80,22 @@ def test_a_fusion_of_other_encoders_is_refused(run: Path) -> None:
     """The face network beside it is not the one it was trained with: evaluation says which file and stops."""
     FaceNet().save(run / "face.safetensors", {})
     with pytest.raises(ValueError, match=r"face\.safetensors: not the encoder"):
+        evaluate(run.parent, run)
+
+
+def test_a_fusion_that_reads_another_voice_network_is_refused(run: Path) -> None:
+    """One that reads none is not asked for it: its face network alone is compared."""
+    FaceNet().save(run / "face.safetensors", {})
+    VoiceNet(VoiceConfig(width=8, embedding=4)).save(run / "voice.safetensors", {})
+    path = run / "fusion.safetensors"
+    marks = {name: digest(run / f"{name}.safetensors") for name in ("text", "face")}
+    facts = {"labels": list(LABELS), "encoders": {**marks, "voice": "?"}}
+    net = GruLmam(Config(text=16, audio=1, dim=16, rank=4, voice=4))
+    save_fusion(path, net, Prior(("duration",), (1.0,), (1.0,)), Temperatures.same(1.0), facts)
+    with pytest.raises(ValueError, match=r"voice\.safetensors: not the encoder"):
+        evaluate(run.parent, run)
+    copy(path, path, {"encoders": {**marks, "voice": digest(run / "voice.safetensors")}})
+    with pytest.raises(ValueError, match=r"meld"):  # the next thing that is missing: the data
         evaluate(run.parent, run)
 
 
