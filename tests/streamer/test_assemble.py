@@ -82,21 +82,24 @@ def test_a_sound_configuration_passes_and_leaves_nothing_behind(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("trained", "head", "voices", "told"),
+    ("trained", "voice", "head", "voices", "told"),
     [
-        ("yes", "yes", False, "yes"),
-        ("yes", "yes", True, "unclear"),
-        ("no", "yes", True, "no"),
-        ("yes", "no", False, "no"),
-        (None, "yes", False, "unclear"),
+        ("yes", "yes", "yes", False, "yes"),
+        ("yes", "yes", "yes", True, "unclear"),
+        ("no", "yes", "yes", True, "no"),
+        ("yes", "no", "yes", False, "no"),
+        ("yes", "yes", "no", False, "no"),
+        (None, "yes", "yes", False, "unclear"),
     ],
 )
 def test_what_may_be_done_commercially_is_what_all_weights_in_use_allow(
-    trained: str | None, head: str, voices: bool, told: str
+    trained: str | None, voice: str, head: str, voices: bool, told: str
 ) -> None:
     networks = load_networks(None, "cpu")
     assert networks.affect is not None
+    assert networks.voice is not None
     networks.affect.meta["commercial_use"] = head
+    networks.voice.meta["commercial_use"] = voice
     networks.fusion.meta.pop("commercial_use")
     networks.fusion.meta.update({"commercial_use": trained} if trained else {})
     made = info(RunConfig(purpose="demo"), networks, "none", frozenset({"audio"}), voices)
