@@ -1,4 +1,4 @@
-"""Recordings of several people with the truth of who speaks when: meetings, and conversations joined from clips.
+"""Conversations of several people joined from clips, with the truth of who speaks when.
 
 The data sets are those of ../shared/data (docs/benchmarks.md); nothing made of them is kept.
 """
@@ -8,60 +8,19 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile  # type: ignore[import-untyped]
 from scipy.signal import fftconvolve  # type: ignore[import-untyped]
 
-from streamer.context import Context, Session
-from streamer.segmenter import BLOCK, Config, Segmenter
-from streamer.stage import run_inline
-from streamer.types import RATE, AudioChunk, Floats, Segment
-from streamer.vad import silero
+from streamer.bench.recordings import Turn
+from streamer.types import RATE, Floats
 
-Turn = tuple[float, float, str]  # begin and end in seconds, who
 LOUD = 0.05  # root mean square of every voice in a conversation
 TURN = 3.0  # seconds, median
 LONGEST, SHORTEST = 6.0, 2.0  # seconds of a piece of a clip
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """Sound, who speaks in it, and the segments that the detector makes of it."""
-
-    name: str
-    pcm: Floats
-    turns: list[Turn]
-    segments: list[Segment]
-
-    @property
-    def seconds(self) -> float:
-        return len(self.pcm) / RATE
-
-
-def detector() -> Any:
-    nobody = Context(session=Session(conversation="benchmark", purpose="research"), state_dir=Path())
-    return silero.Config().build(nobody)
-
-
-def recording(name: str, pcm: Floats, turns: list[Turn], vad: Any, every: float | None = 0.5) -> Recording:
-    """With the segments of ``vad``, which makes detectors; None: of one that knows the turns."""
-    marks = iter([any(a <= at / RATE < b for a, b, _ in turns) for at in range(0, len(pcm), BLOCK)])
-    vad = vad or (lambda: lambda block: float(next(marks, False)))
-    items = run_inline(Segmenter(vad, Config(partial_every=every)), [AudioChunk(pcm, 0.0)])
-    return Recording(name, pcm, turns, [i for i in items if isinstance(i, Segment)])
-
-
-def meetings(data: Path, vad: Any) -> Iterator[Recording]:
-    for path in sorted((data / "diarization").glob("*.flac")):
-        pcm, _ = soundfile.read(path, dtype="float32", always_2d=True)
-        fields = [line.split() for line in path.with_suffix(".rttm").read_text(encoding="utf-8").splitlines()]
-        turns = [(float(f[3]), float(f[3]) + float(f[4]), f[7]) for f in fields if f[:1] == ["SPEAKER"]]
-        yield recording(path.stem, np.asarray(pcm.mean(1), np.float32), turns, vad)
 
 
 def people(data: Path, corpus: str, emotions: Collection[str] = ()) -> dict[str, list[Floats]]:

@@ -35,42 +35,26 @@ import hashlib
 import itertools
 import json
 import random
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyannote.core import Annotation, Timeline  # type: ignore[import-untyped]
-from pyannote.core import Segment as Stretch
-from pyannote.metrics.diarization import DiarizationErrorRate  # type: ignore[import-untyped]
 from rich.console import Console
 from rich.table import Table
 
 from models.checkpoint import CheckpointError
 from models.encoders.speaker import LEVEL, SpeakerNet
+from streamer.bench.recordings import Recording, detector, meetings, recording
+from streamer.bench.speakers import Encode, Row, measure, one_speaker, ours
 from streamer.speakers.changes import CHANGE
 from streamer.speakers.clusters import Rules
-from streamer.speakers.voice import Config, Tracker
-from streamer.telemetry import memory_mb
-from streamer.types import Floats, Segment
+from streamer.types import Floats
 
-from .conversations import (
-    Recording,
-    Turn,
-    conversation,
-    detector,
-    in_a_room,
-    meetings,
-    people,
-    recording,
-    seconds,
-)
+from .conversations import conversation, in_a_room, people, seconds
 
-MINUTE = 60.0
-BARELY = 5.0  # seconds of a minute; less does not tell whom an id stands for
 TRIED: dict[str, tuple[float, ...]] = {
     "settle": (20.0, 30.0),
     "alone": (0.72, 0.74, 0.76),
@@ -85,101 +69,6 @@ WIDE: dict[str, tuple[float, ...]] = {
     "change": (0.3, 0.33, 0.36, 0.4, 0.45, 0.5),
 }
 LEVELS = (-30.0, -27.0, -24.0, -21.0)  # dBFS
-Encode = Callable[[Sequence[Floats]], Floats]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Errors in percent of the reference's speech, where two at once count twice. ``speakers`` is their mean number.
-
-    ``cost`` in percent of real time; ``kept``: embeddings at most; ``grown``: MiB of memory from the end of the first
-    minute to the end, at most.
-    """
-
-    name: str
-    miss: float
-    false_alarm: float
-    confusion: float
-    speakers: float
-    swaps: int = 0
-    cost: float = 0.0
-    kept: int = 0
-    grown: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Who was heard when, and what it took: processor seconds, embeddings, MiB."""
-
-    turns: list[Turn]
-    spent: float = 0.0
-    kept: int = 0
-    grown: float = 0.0
-
-
-def one_speaker(r: Recording) -> Run:
-    return Run([(s.span.start, s.span.end, "s0") for s in r.segments if s.final])
-
-
-def ours(r: Recording, encode: Encode, rules: Rules | None = None, change: float = CHANGE) -> Run:
-    tracker = Tracker(Config(), encode, rules=rules, change=change)
-    turns: list[Turn] = []
-    kept, first, spent = 0, None, 0.0
-    for segment in r.segments:
-        began = time.process_time()
-        made = [s for s in tracker.push(segment) if isinstance(s, Segment) and s.final]
-        spent += time.process_time() - began
-        turns += [(s.span.start, s.span.end, s.speaker.id) for s in made if s.speaker]
-        kept = max(kept, tracker.bits)
-        if first is None and segment.span.end > MINUTE:
-            first = memory_mb()
-    return Run(turns, spent, kept, memory_mb() - first if first is not None else 0.0)
-
-
-def measure(name: str, recordings: Sequence[Recording], runs: Sequence[Run]) -> Row:
-    """All of them pooled."""
-    metric = DiarizationErrorRate(collar=0.0, skip_overlap=False)
-    for r, run in zip(recordings, runs, strict=True):
-        everything = Timeline([Stretch(0.0, r.seconds)])
-        metric(_annotation(r.turns), _annotation(run.turns), uem=everything)
-    total, length = float(metric["total"]), sum(r.seconds for r in recordings)
-    parts = (100 * float(metric[part]) / total for part in ("missed detection", "false alarm", "confusion"))
-    return Row(
-        name,
-        *parts,
-        speakers=float(np.mean([len({who for *_, who in run.turns}) for run in runs])),
-        swaps=sum(swaps(r, run.turns) for r, run in zip(recordings, runs, strict=True)),
-        cost=100 * sum(run.spent for run in runs) / length,
-        kept=max(run.kept for run in runs),
-        grown=max(run.grown for run in runs),
-    )
-
-
-def _annotation(turns: Sequence[Turn]) -> Any:
-    made = Annotation()
-    for i, (begin, end, who) in enumerate(turns):
-        made[Stretch(begin, end), i] = who
-    return made
-
-
-def swaps(r: Recording, turns: Sequence[Turn]) -> int:
-    """How often an id came to stand for somebody else after the first minute."""
-    stood: dict[str, str] = {}
-    count = 0
-    for minute in range(int(r.seconds // MINUTE)):
-        shared: dict[str, dict[str, float]] = {}
-        for (a, b, number), (c, d, person) in itertools.product(turns, r.turns):
-            both = min(b, d, (minute + 1) * MINUTE) - max(a, c, minute * MINUTE)
-            if both > 0:
-                times = shared.setdefault(number, {})
-                times[person] = times.get(person, 0.0) + both
-        for number, times in shared.items():
-            if sum(times.values()) >= BARELY:
-                person = max(times, key=lambda p: times[p])
-                count += minute > 1 and stood.get(number, person) != person
-                if minute:
-                    stood[number] = person
-    return count
 
 
 def evaluation(data: Path, seed: int) -> Iterator[tuple[str, list[Recording]]]:

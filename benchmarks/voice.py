@@ -9,45 +9,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from models.data.corpus import DataError
-from models.data.speech import RATE, clips, sounds
-from models.encoders.voice import VoiceEncoder, VoiceNet
+from models.data.speech import clips, sounds
+from models.encoders.voice import VoiceNet
+from models.perception.shipped.voice import EVERY, cost
 
 RAVDESS = Path(__file__).parents[2] / "shared" / "data" / "ravdess"
-CHUNK = 512  # samples, what the segmenter passes on
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=RAVDESS, help="folder of RAVDESS, with manifest.csv")
-    parser.add_argument("--every", type=int, default=20, metavar="N", help="take every N-th clip only")
+    parser.add_argument("--every", type=int, default=EVERY, metavar="N", help="take every N-th clip only")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    net, spent, seconds, ends = VoiceNet.load(), 0.0, 0.0, []
     try:
-        for pcm in sounds(args.data, clips(args.data)[:: args.every]):
-            encoder, start = VoiceEncoder(net), time.process_time()
-            for turn, at in enumerate(range(0, len(pcm), CHUNK)):
-                encoder.push(pcm[at : at + CHUNK])
-                if turn % (RATE // CHUNK) == 0:
-                    encoder.read()
-            pushed = time.process_time()
-            encoder.read()
-            ends.append(1e3 * (time.process_time() - pushed))
-            spent, seconds = spent + time.process_time() - start, seconds + len(pcm) / RATE
+        share, ends = cost(VoiceNet.load(), sounds(args.data, clips(args.data)[:: args.every]))
     except DataError as error:
         print(error, file=sys.stderr)
         return 2
     p50, p95 = np.percentile(ends, (50, 95))
-    print(
-        f"{100 * spent / seconds:.2f} % of real time on one core, over {len(ends)} clips; the reading at the end"
-    )
+    print(f"{share:.2f} % of real time on one core, over {len(ends)} clips; the reading at the end")
     print(f"{p50:.1f} ms (median), {p95:.1f} ms (p95)")
     return 0
 

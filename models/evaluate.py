@@ -52,12 +52,11 @@ class Shipped:
     voiced: Bank | None = None
 
 
-def shipped(data: Path, weights: Path, split: str, cache: Path = CACHE) -> Shipped:
-    """Read what is in ``weights`` and encode ``split`` (dev or test) of MELD in ``data``; about a minute, and
-    the first time three more to hear the clips of synthetic voices, which ``cache`` keeps.
+def own_fusion(weights: Path) -> Fusion:
+    """The fusion in ``weights``, which was trained with the encoders beside it.
 
     Raises:
-        ValueError: the data is absent, or the fusion was trained with other encoders than those beside it.
+        ValueError: it was trained with others.
         CheckpointError: a weight file is missing or damaged.
     """
     fusion = load_fusion(weights / "fusion.safetensors")
@@ -69,12 +68,24 @@ def shipped(data: Path, weights: Path, split: str, cache: Path = CACHE) -> Shipp
             raise ValueError(
                 f"{path}: not the encoder that the fusion was trained with; train the fusion again"
             )
+    return fusion
+
+
+def shipped(data: Path, weights: Path, split: str, cache: Path = CACHE) -> Shipped:
+    """Read what is in ``weights`` and encode ``split`` (dev or test) of MELD in ``data``; about a minute, and
+    the first time three more to hear the clips of synthetic voices, which ``cache`` keeps.
+
+    Raises:
+        ValueError: the data is absent, or the fusion was trained with other encoders than those beside it.
+        CheckpointError: a weight file is missing or damaged.
+    """
+    fusion = own_fusion(weights)
     encoder = TextEncoder.load(weights / "text.safetensors")
     corpus = Corpus.read(data, fusion.audio_measures)
     examples = corpus.test if split == "test" else corpus.dev
     of = bank(encoder, examples, noisy(examples, corpus.errors, NOISY))
     seen = pairs(of, faces(data, split, FaceNet.load(weights / "face.safetensors")), seed=0)
-    if not voice:
+    if not fusion.net.config.voice:
         return Shipped(fusion, of, seen)
     net = VoiceNet.load(weights / "voice.safetensors")
     heard = voices(data, net, fusion.prior, cache, log.info, splits=(split,))

@@ -79,16 +79,28 @@ class Speech:
     heard: dict[str, list[Heard]]
 
     @classmethod
-    def read(cls, data: Path, corpus: str, cache: Path, tell: Tell) -> Speech:
+    def read(
+        cls, data: Path, corpus: str, cache: Path, tell: Tell, conditions: Sequence[str] = CONDITIONS
+    ) -> Speech:
         """Raises: DataError or ValueError, see `models.perception.voice_features.heard`."""
-        found = {c: heard(data, corpus, c, cache, tell) for c in CONDITIONS}
+        found = {c: heard(data, corpus, c, cache, tell) for c in conditions}
         return cls(clips(data / corpus), found)
+
+    @classmethod
+    def both(cls, data: Path, cache: Path, tell: Tell, conditions: Sequence[str] = CONDITIONS) -> Speech:
+        """All of `CORPORA` as one, as `read`."""
+        each = [cls.read(data, corpus, cache, tell, conditions) for corpus in CORPORA]
+        return cls(
+            [c for s in each for c in s.clips], {k: [h for s in each for h in s.heard[k]] for k in conditions}
+        )
 
     def voices(self, labels: Sequence[str], plan: Plan) -> Voices:
         """With all the versions that training needs; clips of other labels have the label -1."""
         speakers = tuple(c.speaker for c in self.clips)
         label_N = np.array([labels.index(e) if e in labels else -1 for e in self._common(labels)])
-        made = versions(self.heard["clean"], [self.heard[c] for c in ROOM], speakers, plan.versions)
+        made = versions(
+            self.heard["clean"], [self.heard[c] for c in ROOM if c in self.heard], speakers, plan.versions
+        )
         return Voices(made, label_N, speakers, tuple(labels))
 
     def _common(self, labels: Sequence[str]) -> list[str]:
@@ -205,27 +217,16 @@ def _baselines(
 
 def ship(args: argparse.Namespace, plan: Plan, tell: Tell) -> dict[str, Any]:
     """Train, choose, calibrate, test and write ``args.out``; returns the report."""
-    both = [Speech.read(args.data, corpus, args.cache, tell) for corpus in CORPORA]
-    every = Speech(
-        [c for s in both for c in s.clips],
-        {k: [h for s in both for h in s.heard[k]] for k in CONDITIONS},
-    )
+    every = Speech.both(args.data, args.cache, tell)
     voices = every.voices(LABELS, plan)
-    noisy = voices.instead(np.stack([statistics(h) for h in every.heard["noisy"]]))
-    split = {
-        name: np.array([i for i, c in enumerate(every.clips) if c.split == name and voices.label_N[i] >= 0])
-        for name in ("train", "valid", "test")
-    }
+    split = splits(every, voices)
     epochs, losses = choose(voices, split["train"], split["valid"], plan, args.seed)
     net = fit(voices, split["train"], plan, epochs, args.seed)
     temperature = calibrate(net, voices, split["valid"])
-    found: dict[str, Any] = {}
-    for corpus in CORPORA:
-        at = np.array([i for i in split["test"] if voices.speakers[i].startswith(corpus)])
-        for condition, each in (("", voices), (NOISE, noisy)):
-            for way in WAYS:
-                counts = confusion(logits(net, each, at, way, args.seed), voices.label_N[at])
-                found[f"{corpus}, {way}{condition}"] = summary(counts)
+    found = {
+        f"{corpus}, {way}": summary(counts)
+        for (corpus, way), counts in tested(net, every, voices, split["test"], args.seed).items()
+    }
     report = {
         "seed": args.seed,
         "chosen_epochs": epochs,
@@ -239,6 +240,36 @@ def ship(args: argparse.Namespace, plan: Plan, tell: Tell) -> dict[str, Any]:
     }
     net.save(args.out, {**FACTS, "metrics": report})
     return report
+
+
+def splits(every: Speech, voices: Voices) -> dict[str, Ints]:
+    """The numbers of the clips of train, valid and test that have one of the labels of ``voices``."""
+    return {
+        name: np.array([i for i, c in enumerate(every.clips) if c.split == name and voices.label_N[i] >= 0])
+        for name in ("train", "valid", "test")
+    }
+
+
+def tested(
+    net: VoiceNet, every: Speech, voices: Voices, test: Ints, seed: int
+) -> dict[tuple[str, str], Ints]:
+    """Confusion ``[K, K]`` of each corpus' clips among ``test`` in each way, clean and (behind the way's name
+    `NOISE`) noisy."""
+    noisy = voices.instead(np.stack([statistics(h) for h in every.heard["noisy"]]))
+    return {
+        (corpus, way + condition): confusion(logits(net, each, at, way, seed), voices.label_N[at])
+        for corpus, at in by_corpus(voices, test).items()
+        for condition, each in (("", voices), (NOISE, noisy))
+        for way in WAYS
+    }
+
+
+def by_corpus(voices: Voices, which: Ints) -> dict[str, Ints]:
+    """The clips numbered ``which`` of each of `CORPORA`, whose speakers bear its name."""
+    return {
+        corpus: np.array([i for i in which if voices.speakers[i].startswith(corpus)], dtype=np.int64)
+        for corpus in CORPORA
+    }
 
 
 def _score(net: VoiceNet, voices: Voices, at: Ints, way: str, seed: int) -> float:

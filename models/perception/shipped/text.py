@@ -1,0 +1,239 @@
+"""Words: MELD test as the shipped pair of text encoder and fusion reads it, beside tf-idf and a lexicon.
+
+Past context only, anonymous speakers. The words are those of MELD, then lower-cased and without punctuation,
+then with 15 and 30 % of them wrong too, as a recogniser would have them (`models.asr_noise`).
+
+Shape suffixes: N utterances, C labels, P polarities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.batches import Example
+from models.calibration import probabilities
+from models.data.meld import dialogues
+from models.encoders.text import TextEncoder
+from models.evaluate import own_fusion
+from models.extras import install
+from models.fusion_weights import Fusion
+from models.meld import LABELS
+from models.metrics import scores
+from models.perception.shipped.figures import (
+    OURS,
+    Figure,
+    Say,
+    Target,
+    median_and_p95,
+    milliseconds,
+    seed_of,
+)
+from models.tasks.lexicon import Lexicon
+from models.train_fusion import Bank, bank, predict
+from models.train_meld import Corpus, noisy
+
+PART = "text"
+GOLD, PLAIN = "gold words", "lower case, no punctuation"
+RATES = {PLAIN: 0.0, "15 % word errors": 0.15, "30 % word errors": 0.30}
+LOST_AT = "15 % word errors"
+F1, LOST, COST = Target(62.5), Target(4.0, at_most=True), Target(8.0, at_most=True)
+POLARITIES = ("negative", "neutral", "positive")
+SURE = 0.05  # of VADER's compound score, from which on its authors call a text positive or negative
+TIMED = 200  # utterances
+MEASURES = ("weighted_f1", "accuracy")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """MELD and what the shipped pair makes of test: the corpus, test by condition and its features."""
+
+    corpus: Corpus
+    tests: dict[str, list[Example]]
+    banks: dict[str, Bank]
+
+
+def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
+    """Every figure of the part; about two minutes.
+
+    Raises:
+        ValueError, CheckpointError: data or weights are missing, damaged or do not belong together.
+    """
+    fusion, encoder = own_fusion(weights), TextEncoder.load(weights / "text.safetensors")
+    seed = seed_of(weights / "text.safetensors")
+    say("MELD test, four times")
+    read = _read(data, fusion, encoder)
+    size = sum(p.numel() for p in encoder.net.parameters())
+    both = {c: _scores(fusion, of, voice=True) for c, of in read.banks.items()}
+    for condition, of in read.banks.items():
+        for model, found in (
+            (f"{OURS}, words and voice", both[condition]),
+            (f"{OURS}, words", _scores(fusion, of, voice=False)),
+        ):
+            goal = F1 if condition == GOLD and model.endswith("voice") else None
+            yield _figure(condition, model, "weighted_f1", found["weighted_f1"], read, goal, size, seed)
+    lost = both[GOLD]["weighted_f1"] - both[LOST_AT]["weighted_f1"]
+    name = f"{OURS}, words and voice"
+    yield _figure(LOST_AT, name, "weighted_f1 lost against gold", lost, read, LOST, size, seed)
+    say("tf-idf and logistic regression")
+    for condition, found in tfidf(read.corpus, read.tests).items():
+        model = "tf-idf + logistic regression"
+        yield _figure(condition, model, "weighted_f1", found["weighted_f1"], read)
+    say("polarity")
+    yield from _polarity(data, fusion, read, size, seed)
+    say("cost of the words")
+    yield from _cost(encoder, read, size, seed)
+
+
+def _read(data: Path, fusion: Fusion, encoder: TextEncoder) -> Read:
+    corpus = Corpus.read(data, fusion.audio_measures)
+    test = corpus.test
+    tests = {GOLD: test, **{name: noisy(test, corpus.errors, rate) for name, rate in RATES.items()}}
+    banks = {}
+    names = list(tests)
+    for first, second in zip(names[::2], names[1::2], strict=True):
+        two = bank(encoder, tests[first], tests[second])
+        banks[first] = two
+        banks[second] = Bank(two.examples, two.noisy, two.noisy)
+    return Read(corpus, tests, banks)
+
+
+def _probabilities(fusion: Fusion, of: Bank, *, voice: bool) -> tuple[Tensor, Tensor]:
+    present = (True, voice, False)
+    logits_NC, label_N = predict(fusion.net, of, present)
+    return probabilities(logits_NC, fusion.temperatures.at(torch.tensor(present))), label_N
+
+
+def _scores(fusion: Fusion, of: Bank, *, voice: bool) -> dict[str, float]:
+    return scores(*_probabilities(fusion, of, voice=voice))
+
+
+def _figure(
+    protocol: str,
+    model: str,
+    metric: str,
+    value: float,
+    read: Read,
+    target: Target | None = None,
+    parameters: int = 0,
+    seed: int | None = None,
+) -> Figure:
+    return Figure(
+        part=PART,
+        dataset="meld",
+        model=model,
+        protocol=protocol,
+        metric=metric,
+        value=value,
+        n=sum(len(e.texts) for e in read.corpus.test),
+        context="past only" if model.startswith(OURS) else "none",
+        target=target,
+        parameters=parameters,
+        seed=seed,
+    )
+
+
+def tfidf(corpus: Corpus, tests: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
+    """`models.metrics.scores` of words and pairs of words in a logistic regression that was chosen on dev.
+
+    Raises:
+        ValueError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
+        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    except ImportError:
+        raise ValueError(f"the baseline of the words needs scikit-learn; run: {install('train')}") from None
+    vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    known_N = _labels(corpus.train) >= 0  # a few utterances of train have none
+    train, labels = vectors.fit_transform(_texts(corpus.train)), _labels(corpus.train)
+
+    def measured(machine: LogisticRegression, of: Sequence[Example]) -> dict[str, float]:
+        guess_N = torch.from_numpy(machine.predict(vectors.transform(_texts(of))))
+        return scores(F.one_hot(guess_N, len(LABELS)).double(), _labels(of))
+
+    machines = [
+        LogisticRegression(C=strength, class_weight=weight, max_iter=300).fit(
+            train[known_N.numpy()], labels[known_N].numpy()
+        )
+        for strength in (0.3, 1.0, 3.0)
+        for weight in (None, "balanced")
+    ]
+    chosen = max(machines, key=lambda machine: measured(machine, corpus.dev)["weighted_f1"])
+    return {name: measured(chosen, of) for name, of in tests.items()}
+
+
+def _texts(of: Sequence[Example]) -> list[str]:
+    return [text for e in of for text in e.texts]
+
+
+def _labels(of: Sequence[Example]) -> Tensor:
+    """``[N]``, -1 where there is none."""
+    return torch.cat([e.labels_N for e in of])
+
+
+def _polarity(data: Path, fusion: Fusion, read: Read, size: int, seed: int | None) -> Iterator[Figure]:
+    """MELD's three sentiments: ours from the seven labels by how often each has which on train."""
+    train, test = (_sentiments(data, split) for split in ("train", "test"))
+    share_CP = polarity_of_labels(_labels(read.corpus.train), train)
+    probs_NC, _ = _probabilities(fusion, read.banks[GOLD], voice=True)
+    ours = scores((probs_NC.double() @ share_CP), test)
+    lexicon = Lexicon.read(data / "lexicons" / "vader_lexicon.txt.gz")
+    said = torch.tensor([polarity(lexicon.compound(text)) for text in _texts(read.corpus.test)])
+    theirs = scores(F.one_hot(said, len(POLARITIES)).double(), test)
+    name = f"{OURS}, words and voice"
+    for measure in MEASURES:
+        yield _figure("polarity, 3 classes", name, measure, ours[measure], read, None, size, seed)
+        yield _figure("polarity, 3 classes", "VADER's lexicon", measure, theirs[measure], read)
+
+
+def _sentiments(data: Path, split: str) -> Tensor:
+    """Indices into `POLARITIES` in the order of `models.meld.load`."""
+    rows = [r for rows in dialogues(data)[split] for r in rows]
+    return torch.tensor([POLARITIES.index(r["sentiment"]) for r in rows])
+
+
+def polarity_of_labels(label_N: Tensor, polarity_N: Tensor) -> Tensor:
+    """How the utterances of each label share in the polarities, ``[C, P]``; rows sum to 1."""
+    count_CP = torch.zeros(len(LABELS), len(POLARITIES), dtype=torch.float64)
+    known_N = label_N >= 0
+    ones_N = torch.ones(int(known_N.sum()), dtype=torch.float64)
+    count_CP.index_put_((label_N[known_N], polarity_N[known_N]), ones_N, accumulate=True)
+    return count_CP / count_CP.sum(1, keepdim=True).clamp_min(1)
+
+
+def polarity(compound: float) -> int:
+    """The index in `POLARITIES` of a compound score in -1..1."""
+    return 1 + int(compound >= SURE) - int(compound <= -SURE)
+
+
+def _cost(encoder: TextEncoder, read: Read, size: int, seed: int | None) -> Iterator[Figure]:
+    """One utterance after the other, as they come live."""
+    words = [(t, s) for e in read.corpus.test for t, s in zip(e.texts, e.speakers, strict=True)]
+    memory = encoder.start()
+
+    def step(said: tuple[str, int]) -> None:
+        nonlocal memory
+        _, memory = encoder.step(*said, memory)
+
+    every = np.linspace(0, len(words) - 1, TIMED).astype(int)
+    half, most = median_and_p95(milliseconds(step, [words[i] for i in every]))
+    for metric, value, goal in (("ms an utterance", half, COST), ("ms an utterance, p95", most, None)):
+        yield Figure(
+            part=PART,
+            dataset="meld",
+            model=OURS,
+            protocol="one core",
+            metric=metric,
+            value=value,
+            n=len(every),
+            target=goal,
+            parameters=size,
+            seed=seed,
+        )

@@ -1,0 +1,1 @@
+"""What the live parts reach and cost, measured on recordings with the truth beside them."""
