@@ -17,6 +17,7 @@ from typing import Any
 
 from models import command
 from models.perception import report as perception
+from models.perception.shipped import report as shipped
 from models.spread import figures, spread
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
 ENCODERS = ("affect", "voice", "ravdess")
+SHIPPED = "perception"  # written by 'lmam bench perception'
 RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
 DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
 Summary = dict[str, Any]
@@ -211,8 +213,11 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
         page += [DUEL, duel]
     text, more = tasks([r for t in TASKS for r in found[t]])
     senses, seen = perception.section([r for e in ENCODERS for r in found.get(e, ())])
-    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS, senses]
-    return "\n".join(p for p in page if p) + "\n", summaries + more + seen
+    ships = shipped.section(found.get(SHIPPED, ()))
+    if ships and not senses:
+        senses = "\n## Perception\n"
+    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS, senses, ships]
+    return "\n".join(p for p in page if p) + "\n", summaries + more + seen + list(found.get(SHIPPED, ()))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -227,6 +232,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(args: argparse.Namespace) -> None:
     found = {c: rows.read(results(c, args.results)) for c in CORPORA}
     found |= {t: rows.read(args.results / f"{t}.jsonl") for t in (*TASKS, *ENCODERS)}
+    found[SHIPPED] = shipped.read(args.results / f"{SHIPPED}.json")
     page, summaries = write(found, entries())
     (args.out / "results.md").write_text(page, encoding="utf-8")
     (args.out / "results.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")

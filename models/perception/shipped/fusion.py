@@ -41,7 +41,7 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     for name, found in subsets(s.fusion.net, s.bank, s.faces, s.fusion.temperatures).items():
         synthetic = "synthetic" in name
         where: dict[str, Any] = {
-            "dataset": "meld words and voice with ferplus faces (synthetic)" if synthetic else "meld",
+            "dataset": "meld + ferplus" if synthetic else "meld",
             "model": OURS,
             "protocol": name,
             "context": "past only",
