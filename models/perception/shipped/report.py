@@ -40,13 +40,15 @@ PARTS = {
     "speakers": (
         "Speakers",
         "No collar, overlap scored, on the segments of the program's own detector, pooled; percent of the"
-        " reference's speech. The target of confusion is half of one speaker's.",
+        " reference's speech. The target of confusion is half of one speaker's. The tracker's constants were"
+        " partly chosen with these meetings in view: chosen without them it misses the target"
+        " (docs/speakers.md).",
     ),
     "fusion": (
         "Fusion",
-        "Rows with a face are synthetic pairs with FER+ test faces, **not a result on MELD**. RAVDESS: two"
-        " test actors through the live graph, whose sentences say nothing; the fusion was not calibrated"
-        " there.",
+        "Rows with a face or a synthetic voice are pairs that never happened (FER+ test faces; clips of test"
+        " actors of RAVDESS and EmoDB), **not a result on MELD**. RAVDESS: two test actors through the live graph,"
+        " whose sentences say nothing; the fusion was not calibrated there.",
     ),
     "size": ("Size", "Files in `models/weights`, 1 MB = 1e6 bytes."),
 }
