@@ -200,7 +200,8 @@ def test_a_model_that_looks_ahead_is_written_with_its_window(host: str) -> None:
 def test_the_model_that_ships_is_written() -> None:
     """At full size, with its labels, prior and licences."""
     loaded, shipped = load(DEFAULT), load_fusion()
-    caller, dialogue = Caller(as_onnx(loaded.step, loaded.facts), 2), make_dialogue(2, 20)
+    dialogue = make_dialogue(2, 20, audio=shipped.net.config.heard)
+    caller = Caller(as_onnx(loaded.step, loaded.facts), 2)
     assert tuple(caller.about["labels"]) == shipped.labels
     assert caller.about["temperatures"] == shipped.temperatures.table()
     assert tuple(caller.about["config"]["prior"]["measures"]) == shipped.audio_measures

@@ -34,7 +34,8 @@ def test_the_model_that_ships_is_exported_with_its_facts(
     about = json.loads(session.get_modelmeta().custom_metadata_map["lmam"])
     assert about["labels"][0] == "neutral"
     assert about["data_licences"]
-    assert len(about["config"]["prior"]["measures"]) == about["inputs"]["audio"]["shape"][0]
+    voice = about["config"]["net"]["voice"]  # and a flag that it is there
+    assert len(about["config"]["prior"]["measures"]) + voice + 1 == about["inputs"]["audio"]["shape"][0]
 
 
 @pytest.mark.parametrize(
