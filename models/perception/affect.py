@@ -10,14 +10,14 @@ Shape suffixes: N sentences, D text features, K labels, A measures.
 from __future__ import annotations
 
 import random
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
 from models import data
@@ -29,8 +29,8 @@ from models.dialogue import Turn
 from models.encoders.affect import MEASURES, AffectNet, Config
 from models.encoders.text import TextEncoder
 from models.fusion_weights import Fusion
+from models.perception.plan import Filed
 from models.train_sentences import JUDGE, without_leaks
-from models.training.config import Table
 
 DEFAULT = Path(__file__).parents[2] / "configs" / "encoders" / "affect.toml"
 ALONE, MISHEARD, CONTEXT = "alone", "misheard", "in context"
@@ -42,8 +42,10 @@ Tick = Callable[[int, int], None]
 Scores = dict[str, float]
 
 
-class Plan(Table):
+class Plan(Filed):
     """How to train: ``configs/encoders/affect.toml`` says what each value is."""
+
+    file: ClassVar[Path] = DEFAULT
 
     width: int = Field(96, ge=1)
     dropout: float = Field(0.4, ge=0, lt=1)
@@ -55,21 +57,6 @@ class Plan(Table):
     decay: float = Field(0.05, ge=0)
     alphas: tuple[float, ...] = (100, 300, 1000, 3000, 10000)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-
-    @classmethod
-    def read(cls, path: Path = DEFAULT) -> Plan:
-        """The plan in the TOML file ``path``.
-
-        Raises:
-            ValueError: it is missing, no TOML, or has an unknown or impossible value; the message says which.
-        """
-        try:
-            return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{path}: cannot be read ({error})") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,23 +11,23 @@ Shape suffixes: W ways, V versions, N clips, S inputs of a modality, M modalitie
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor, nn
 
 from models.conversation import Config, ConversationModel
 from models.dialogue import Dialogue
 from models.encoders.voice import z_scores
+from models.perception.plan import Filed
 from models.perception.voice import WAYS, Voices, known
-from models.training.config import Table
 
 Ints = NDArray[np.int64]
 VOICE, FACE = "voice", "action units"
@@ -36,8 +36,10 @@ SUBSETS = {"": (True, True), f", {VOICE}": (True, False), f", {FACE}": (False, T
 DEFAULT = Path(__file__).parents[2] / "configs" / "encoders" / "ravdess.toml"
 
 
-class Plan(Table):
+class Plan(Filed):
     """How to train: ``configs/encoders/ravdess.toml`` says what each value is."""
+
+    file: ClassVar[Path] = DEFAULT
 
     members: int = Field(2, ge=1)
     versions: int = Field(17, ge=1)
@@ -58,21 +60,6 @@ class Plan(Table):
     dropout: float = Field(0.45, ge=0, lt=1)
     fusions: tuple[str, ...] = ("lmam-all-memories", "concat")
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-
-    @classmethod
-    def read(cls, path: Path = DEFAULT) -> Plan:
-        """The plan in the TOML file ``path``.
-
-        Raises:
-            ValueError: it is missing, no TOML, or has an unknown or impossible value; the message says which.
-        """
-        try:
-            return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{path}: cannot be read ({error})") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

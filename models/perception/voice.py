@@ -9,20 +9,20 @@ Shape suffixes: V versions, N clips, S statistics, K labels, W ways.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field
 from torch import Tensor
 
 from models.encoders.voice import Config, VoiceNet, z_scores
+from models.perception.plan import Filed
 from models.training.config import Table
 
 Floats = NDArray[np.float64]
@@ -43,8 +43,10 @@ class Network(Table):
     prior: float = Field(5.0, gt=0)
 
 
-class Plan(Table):
+class Plan(Filed):
     """How to train: ``configs/encoders/voice.toml`` says what each value is."""
+
+    file: ClassVar[Path] = DEFAULT
 
     versions: int = Field(17, ge=1)
     epochs: tuple[int, ...] = (40, 80, 120)
@@ -57,21 +59,6 @@ class Plan(Table):
     known: tuple[float, float, float] = (0.5, 0.25, 0.25)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     network: Network = Network()
-
-    @classmethod
-    def read(cls, path: Path = DEFAULT) -> Plan:
-        """The plan in the TOML file ``path``.
-
-        Raises:
-            ValueError: it is missing, no TOML, or has an unknown or impossible value; the message says which.
-        """
-        try:
-            return cls(**tomllib.loads(path.read_text(encoding="utf-8")))
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ValueError(f"{path}: cannot be read ({error})") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

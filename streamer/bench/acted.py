@@ -18,20 +18,12 @@ from models.data.speech import clips, sounds
 from models.metrics import scores
 from models.perception.shipped.figures import OURS, Figure, Say, seed_of
 from models.perception.shipped.fusion import CALIBRATED, PART
+from models.synthetic_voices import EXPRESSIONS
 
 from ..payloads import EstimateV1
 from .clips import Clip, Graph
 
-COMMON = {
-    "neutral": "neutral",
-    "calm": "neutral",
-    "happy": "joy",
-    "sad": "sadness",
-    "angry": "anger",
-    "surprised": "surprise",
-    "fearful": "fear",
-    "disgust": "disgust",
-}
+COMMON = {"calm": EXPRESSIONS["neutral"], **EXPRESSIONS}
 
 
 def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
