@@ -10,6 +10,7 @@ Shape suffixes: N faces, H and W pixels, K emotions of FER+, L labels of FER2013
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,42 +41,17 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     say("FER+ test")
     test = read(data / "ferplus", "test")
     size = sum(p.numel() for p in net.parameters())
-    ours = 100 * accuracy(logits_of(net, test), test)
-    yield _figure("ferplus", OURS, PROTOCOL, "accuracy", ours, len(test), RIGHT, size, seed)
+    ours = partial(Figure, part=PART, dataset="ferplus", model=OURS, parameters=size, seed=seed)
+    right = 100 * accuracy(logits_of(net, test), test)
+    yield ours(protocol=PROTOCOL, metric="accuracy", value=right, n=len(test), target=RIGHT)
     spent = milliseconds(lambda i: net.embed(test.images_NHW[i : i + 1]), range(min(TIMED, len(test))))
-    value = float(np.median(spent))
-    yield _figure("ferplus", OURS, "one core", "ms a face", value, len(spent), None, size, seed)
+    yield ours(protocol="one core", metric="ms a face", value=float(np.median(spent)), n=len(spent))
     model = mini_xception(data)
     if model is None:
         say(f"{data / 'weights' / 'mini_xception'}: no .onnx file there, so mini-XCEPTION is left out")
         return
     say("mini-XCEPTION")
     yield from _mini_xception(model, test, data)
-
-
-def _figure(
-    dataset: str,
-    model: str,
-    protocol: str,
-    metric: str,
-    value: float,
-    n: int,
-    target: Target | None = None,
-    parameters: int = 0,
-    seed: int | None = None,
-) -> Figure:
-    return Figure(
-        part=PART,
-        dataset=dataset,
-        model=model,
-        protocol=protocol,
-        metric=metric,
-        value=value,
-        n=n,
-        target=target,
-        parameters=parameters,
-        seed=seed,
-    )
 
 
 def mini_xception(data: Path) -> Path | None:
@@ -87,11 +63,12 @@ def _mini_xception(path: Path, test: Faces, data: Path) -> Iterator[Figure]:
     probs_NL = run_mini_xception(path, test.images_NHW)
     probs_NK = torch.zeros(len(test), len(LABELS))
     probs_NK[:, [LABELS.index(name) for name in OTHERS]] = probs_NL
-    name, right = "mini-XCEPTION", 100 * accuracy(probs_NK, test)
-    yield _figure("ferplus", name, PROTOCOL, "accuracy", right, len(test))
+    theirs = partial(Figure, part=PART, model="mini-XCEPTION", metric="accuracy")
+    right = 100 * accuracy(probs_NK, test)
+    yield theirs(dataset="ferplus", protocol=PROTOCOL, value=right, n=len(test))
     images_NHW, label_N = fer2013(data / "ferplus" / "ferplus_eval.npz")
     right = 100 * (run_mini_xception(path, images_NHW).argmax(1) == label_N).double().mean().item()
-    yield _figure("fer2013", name, "test, FER2013's labels", "accuracy", right, len(label_N))
+    yield theirs(dataset="fer2013", protocol="test, FER2013's labels", value=right, n=len(label_N))
 
 
 def fer2013(path: Path) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ from models.train_fusion import Bank, bank, predict
 from models.train_meld import Corpus, noisy
 
 PART = "text"
+BOTH, TFIDF, VADER = f"{OURS}, words and voice", "tf-idf + logistic regression", "VADER's lexicon"
 GOLD, PLAIN = "gold words", "lower case, no punctuation"
 RATES = {PLAIN: 0.0, "15 % word errors": 0.15, "30 % word errors": 0.30}
 LOST_AT = "15 % word errors"
@@ -70,25 +72,37 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     say("MELD test, four times")
     read = _read(data, fusion, encoder)
     size = sum(p.numel() for p in encoder.net.parameters())
-    both = {c: _scores(fusion, of, voice=True) for c, of in read.banks.items()}
+    count = sum(len(e.texts) for e in read.corpus.test)
+    ours = partial(
+        Figure, part=PART, dataset="meld", context="past only", n=count, parameters=size, seed=seed
+    )
+    theirs = partial(Figure, part=PART, dataset="meld", context="none", n=count)
+    both = {c: _scores(fusion, of, voice=True)["weighted_f1"] for c, of in read.banks.items()}
     for condition, of in read.banks.items():
-        for model, found in (
-            (f"{OURS}, words and voice", both[condition]),
-            (f"{OURS}, words", _scores(fusion, of, voice=False)),
-        ):
-            goal = F1 if condition == GOLD and model.endswith("voice") else None
-            yield _figure(condition, model, "weighted_f1", found["weighted_f1"], read, goal, size, seed)
-    lost = both[GOLD]["weighted_f1"] - both[LOST_AT]["weighted_f1"]
-    name = f"{OURS}, words and voice"
-    yield _figure(LOST_AT, name, "weighted_f1 lost against gold", lost, read, LOST, size, seed)
+        yield ours(
+            model=BOTH,
+            protocol=condition,
+            metric="weighted_f1",
+            value=both[condition],
+            target=F1 if condition == GOLD else None,
+        )
+        alone = _scores(fusion, of, voice=False)["weighted_f1"]
+        yield ours(model=f"{OURS}, words", protocol=condition, metric="weighted_f1", value=alone)
+    lost = both[GOLD] - both[LOST_AT]
+    yield ours(model=BOTH, protocol=LOST_AT, metric="weighted_f1 lost against gold", value=lost, target=LOST)
     say("tf-idf and logistic regression")
     for condition, found in tfidf(read.corpus, read.tests).items():
-        model = "tf-idf + logistic regression"
-        yield _figure(condition, model, "weighted_f1", found["weighted_f1"], read)
+        yield theirs(model=TFIDF, protocol=condition, metric="weighted_f1", value=found["weighted_f1"])
     say("polarity")
-    yield from _polarity(data, fusion, read, size, seed)
+    for model, make, found in zip((BOTH, VADER), (ours, theirs), polarities(data, fusion, read), strict=True):
+        for measure in MEASURES:
+            yield make(model=model, protocol="polarity, 3 classes", metric=measure, value=found[measure])
     say("cost of the words")
-    yield from _cost(encoder, read, size, seed)
+    spent = _cost(encoder, read.corpus.test)
+    half, most = median_and_p95(spent)
+    cost = partial(ours, model=OURS, protocol="one core", n=len(spent), context="")
+    yield cost(metric="ms an utterance", value=half, target=COST)
+    yield cost(metric="ms an utterance, p95", value=most)
 
 
 def _read(data: Path, fusion: Fusion, encoder: TextEncoder) -> Read:
@@ -112,31 +126,6 @@ def _probabilities(fusion: Fusion, of: Bank, *, voice: bool) -> tuple[Tensor, Te
 
 def _scores(fusion: Fusion, of: Bank, *, voice: bool) -> dict[str, float]:
     return scores(*_probabilities(fusion, of, voice=voice))
-
-
-def _figure(
-    protocol: str,
-    model: str,
-    metric: str,
-    value: float,
-    read: Read,
-    target: Target | None = None,
-    parameters: int = 0,
-    seed: int | None = None,
-) -> Figure:
-    return Figure(
-        part=PART,
-        dataset="meld",
-        model=model,
-        protocol=protocol,
-        metric=metric,
-        value=value,
-        n=sum(len(e.texts) for e in read.corpus.test),
-        context="past only" if model.startswith(OURS) else "none",
-        target=target,
-        parameters=parameters,
-        seed=seed,
-    )
 
 
 def tfidf(corpus: Corpus, tests: dict[str, list[Example]]) -> dict[str, dict[str, float]]:
@@ -178,19 +167,20 @@ def _labels(of: Sequence[Example]) -> Tensor:
     return torch.cat([e.labels_N for e in of])
 
 
-def _polarity(data: Path, fusion: Fusion, read: Read, size: int, seed: int | None) -> Iterator[Figure]:
-    """MELD's three sentiments: ours from the seven labels by how often each has which on train."""
+def polarities(data: Path, fusion: Fusion, read: Read) -> tuple[dict[str, float], dict[str, float]]:
+    """`models.metrics.scores` of MELD's three sentiments on test: ours, from the seven labels by how often
+    each has which on train, and those of VADER's lexicon.
+
+    Raises:
+        DataError: the lexicon is missing or damaged.
+    """
     train, test = (_sentiments(data, split) for split in ("train", "test"))
     share_CP = polarity_of_labels(_labels(read.corpus.train), train)
     probs_NC, _ = _probabilities(fusion, read.banks[GOLD], voice=True)
-    ours = scores((probs_NC.double() @ share_CP), test)
     lexicon = Lexicon.read(data / "lexicons" / "vader_lexicon.txt.gz")
     said = torch.tensor([polarity(lexicon.compound(text)) for text in _texts(read.corpus.test)])
-    theirs = scores(F.one_hot(said, len(POLARITIES)).double(), test)
-    name = f"{OURS}, words and voice"
-    for measure in MEASURES:
-        yield _figure("polarity, 3 classes", name, measure, ours[measure], read, None, size, seed)
-        yield _figure("polarity, 3 classes", "VADER's lexicon", measure, theirs[measure], read)
+    theirs = F.one_hot(said, len(POLARITIES)).double()
+    return scores(probs_NC.double() @ share_CP, test), scores(theirs, test)
 
 
 def _sentiments(data: Path, split: str) -> Tensor:
@@ -213,9 +203,9 @@ def polarity(compound: float) -> int:
     return 1 + int(compound >= SURE) - int(compound <= -SURE)
 
 
-def _cost(encoder: TextEncoder, read: Read, size: int, seed: int | None) -> Iterator[Figure]:
-    """One utterance after the other, as they come live."""
-    words = [(t, s) for e in read.corpus.test for t, s in zip(e.texts, e.speakers, strict=True)]
+def _cost(encoder: TextEncoder, test: Sequence[Example]) -> list[float]:
+    """Milliseconds of `TIMED` utterances, one after the other, as they come live."""
+    words = [(t, s) for e in test for t, s in zip(e.texts, e.speakers, strict=True)]
     memory = encoder.start()
 
     def step(said: tuple[str, int]) -> None:
@@ -223,17 +213,4 @@ def _cost(encoder: TextEncoder, read: Read, size: int, seed: int | None) -> Iter
         _, memory = encoder.step(*said, memory)
 
     every = np.linspace(0, len(words) - 1, TIMED).astype(int)
-    half, most = median_and_p95(milliseconds(step, [words[i] for i in every]))
-    for metric, value, goal in (("ms an utterance", half, COST), ("ms an utterance, p95", most, None)):
-        yield Figure(
-            part=PART,
-            dataset="meld",
-            model=OURS,
-            protocol="one core",
-            metric=metric,
-            value=value,
-            n=len(every),
-            target=goal,
-            parameters=size,
-            seed=seed,
-        )
+    return milliseconds(step, [words[i] for i in every])
