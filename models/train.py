@@ -7,13 +7,14 @@ import json
 import logging
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from models import command
+from models import command, hear
 from models.checkpoint import WEIGHTS, digest
 from models.encoders.text import TextEncoder, pretrained
 from models.train_meld import Corpus, Features, Setup, Trainer, Variant, facts
@@ -40,6 +41,11 @@ def parser() -> argparse.ArgumentParser:
     )
     meld.add_argument(
         "--start", type=Path, help="the encoder of models.train_sentences to go on from (default: MiniLM)"
+    )
+    meld.add_argument(
+        "--heard",
+        type=Path,
+        help="what models.hear wrote; without it no utterance is as a recogniser heard it",
     )
     meld.add_argument("--frozen", action="store_true", help="control: leave MiniLM as it is")
     meld.add_argument("--no-context", action="store_true", help="control: every utterance by itself")
@@ -84,6 +90,8 @@ def train_meld(args: argparse.Namespace) -> None:
     setup = Setup.read(args.config)
     variant = Variant(frozen=args.frozen, no_context=args.no_context, text_only=args.text_only)
     corpus = Corpus.read(args.data, setup.measures, no_context=args.no_context)
+    if args.heard:
+        corpus = replace(corpus, heard=hear.read(args.heard))
     features: Features | None = None
     for seed in args.seeds:
         if features is None or not args.frozen:
@@ -103,7 +111,8 @@ def train_meld(args: argparse.Namespace) -> None:
                     log.info("%s seed %d: %s, %.0f s", variant.name, seed, said, time.monotonic() - began)
         figures = trainer.finish()
         row = {"experiment": "meld", "variant": variant.name, "seed": seed, **figures}
-        keep(args, row | ({"start": digest(args.start)} if args.start else {}), setup)
+        files = {"start": args.start, "heard": args.heard}
+        keep(args, row | {name: digest(path) for name, path in files.items() if path}, setup)
 
 
 def train_fusion(args: argparse.Namespace) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import tomllib
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from models import batches, meld
-from models.asr_noise import WordErrors
+from models.asr_noise import Noise, WordErrors
 from models.batches import Example
 from models.calibration import fit_temperature, probabilities
 from models.data.check import sentence
@@ -52,9 +52,7 @@ class Recipe:
     smoothing: float
     clip: float
     audio_dropout: float
-    plain_share: float
-    error_share: float
-    error_rates: tuple[float, float]
+    noise: Noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +90,7 @@ class Setup:
         try:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
             gru.Config(**raw["net"])
-            recipe: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()
-            }
+            recipe = {**raw["train"], "noise": Noise.read(raw["train"]["noise"])}
             fusion = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["fusion"].items()}
             measures, context = tuple(raw["audio_measures"]), int(raw["encoder"]["context"])
             return cls(measures, context, raw["net"], Recipe(**recipe), fusion)
@@ -104,13 +100,15 @@ class Setup:
 
 @dataclass(frozen=True)
 class Corpus:
-    """The three splits, the prior of the voice and the word errors, all from train."""
+    """The three splits, and from train the prior of the voice, the word errors, and what a recogniser heard
+    of some sentences (`models.hear`)."""
 
     train: list[Example]
     dev: list[Example]
     test: list[Example]
     prior: Prior
     errors: WordErrors
+    heard: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, data: Path, measures: tuple[str, ...], *, no_context: bool = False) -> Corpus:
@@ -135,10 +133,16 @@ def hidden(c: meld.Conversation, heard: Set[str]) -> meld.Conversation:
     return replace(c, labels=tuple(labels))
 
 
-def noisy(examples: Sequence[Example], errors: WordErrors, rate: float, seed: int = 0) -> list[Example]:
-    """``examples`` as a recogniser with ``rate`` word errors writes them."""
+def noisy(
+    examples: Sequence[Example], errors: WordErrors, rate: float, seed: int = 0, *, punctuated: bool = False
+) -> list[Example]:
+    """``examples`` as a small recogniser with ``rate`` word errors writes them, or a ``punctuated`` one."""
     random_ = random.Random(seed)
-    return [batches.retext(e, [errors.corrupt(t, rate, random_) or t for t in e.texts]) for e in examples]
+
+    def heard(text: str) -> str:
+        return errors.corrupt(text, rate, random_, punctuated=punctuated) or text
+
+    return [batches.retext(e, [heard(t) for t in e.texts]) for e in examples]
 
 
 class Features:
@@ -235,17 +239,10 @@ class Trainer:
         return float(loss.detach())
 
     def _augment(self, text: str) -> str:
-        r = self.recipe
         if self.variant.frozen:
             self.random.random()  # stored rows of this control drew it, and the order of dialogues follows
             return text
-        return self.corpus.errors.sometimes(
-            text,
-            self.random,
-            error_share=r.error_share,
-            error_rates=r.error_rates,
-            plain_share=r.plain_share,
-        )
+        return self.corpus.errors.sometimes(text, self.random, self.recipe.noise, self.corpus.heard)
 
     def predict(
         self,

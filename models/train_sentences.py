@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import command, data
-from models.asr_noise import WordErrors
+from models.asr_noise import Noise, WordErrors
 from models.data import emobank, goemotions
 from models.data.check import Known, drop_leaks
 from models.data.check import plain as bare
@@ -65,9 +65,7 @@ class Recipe:
     warm_up: float
     smoothing: float
     clip: float
-    plain_share: float
-    error_share: float
-    error_rates: tuple[float, float]
+    noise: Noise
 
 
 def read(path: Path) -> tuple[tuple[str, ...], Recipe]:
@@ -78,7 +76,7 @@ def read(path: Path) -> tuple[tuple[str, ...], Recipe]:
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        recipe: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw["train"].items()}
+        recipe = {**raw["train"], "noise": Noise.read(raw["train"]["noise"])}
         return tuple(raw["corpora"]), Recipe(**recipe)
     except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{path}: not a configuration of this stage ({error})") from error
@@ -228,14 +226,7 @@ class Trainer:
         self.schedule.step()
 
     def _augment(self, text: str, random_: random.Random) -> str:
-        r = self.recipe
-        return self.errors.sometimes(
-            text,
-            random_,
-            error_share=r.error_share,
-            error_rates=r.error_rates,
-            plain_share=r.plain_share,
-        )
+        return self.errors.sometimes(text, random_, self.recipe.noise, {})
 
     def _said(self) -> str:
         found = {t.name: self.measure(t, "dev") for t in self.tasks}

@@ -138,7 +138,7 @@ def hosts() -> Iterator[Entry]:
                         continue  # the same in every context
                     for fusion in ("concat", BEST):
                         yield _host(table, stage, corpus, text, context, host, fusion)
-                    for fusion in ("lmam-published", "lmam-low-rank", "lmam-all-memories"):
+                    for fusion in ("lmam-published", "lmam-low-rank"):
                         yield _host(table, "c", corpus, text, context, host, fusion)
                 if context == "past":
                     for host in ("speaker-gru", "transformer"):

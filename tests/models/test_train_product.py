@@ -32,6 +32,7 @@ weight_decay = 0.0
 warm_up = 0.1
 smoothing = 0.0
 clip = 1.0
+[train.noise]
 plain_share = 0.0
 error_share = 0.0
 error_rates = [0.0, 0.1]
