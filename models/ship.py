@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models import command
-from models.checkpoint import FORMAT, WEIGHTS, read_meta
+from models.checkpoint import FORMAT, WEIGHTS, digest, read_meta
 from models.train_meld import facts
 
 
@@ -49,6 +49,19 @@ def ship(run: Path, seed: int, results: Path, weights: Path = WEIGHTS) -> None:
         copy(fusion, weights / "fusion.safetensors", {})
 
 
+def ship_fusion(run: Path, weights: Path = WEIGHTS) -> None:
+    """Copy the fusion in ``run`` into ``weights``, beside the encoder that is there.
+
+    Raises:
+        ValueError: it was trained beside another text encoder.
+    """
+    fusion, text = run / "fusion.safetensors", weights / "text.safetensors"
+    own = read_meta(fusion).get("encoders", {}).get("text")
+    if own != digest(text):
+        raise ValueError(f"{fusion}: was trained beside the text encoder {own}, {text} is another")
+    copy(fusion, weights / fusion.name, {})
+
+
 def main(argv: list[str] | None = None) -> int:
     """Ship one seed; its exit code is that of `models.command.run`."""
     root = Path(__file__).parent.parent
@@ -56,9 +69,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, required=True, help="the seed with the best dev score")
     parser.add_argument("--out", type=Path, default=root / "runs" / "meld", help="the folder of the runs")
     parser.add_argument("--results", type=Path, default=root / "results" / "meld.jsonl")
+    parser.add_argument(
+        "--fusion", action="store_true", help="the fusion alone, as models.train fusion --refit leaves it"
+    )
     args = parser.parse_args(argv)
     run = args.out / "full" / f"seed{args.seed}"
-    return command.run(lambda: ship(run, args.seed, args.results))
+    return command.run(lambda: ship_fusion(run) if args.fusion else ship(run, args.seed, args.results))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,13 @@ def parser() -> argparse.ArgumentParser:
         "--cache", type=Path, default=ROOT / "runs" / "features", help="where features are kept"
     )
     fusion.add_argument(
+        "--refit",
+        type=Path,
+        metavar="FOLDER",
+        help="instead of what 'meld' left: train on the fusion in this folder of weights, beside its text "
+        "encoder, after another face or voice network has come",
+    )
+    fusion.add_argument(
         "--controls",
         nargs="+",
         choices=CONTROLS,
@@ -110,9 +117,10 @@ def train_meld(args: argparse.Namespace) -> None:
                 if said:
                     log.info("%s seed %d: %s, %.0f s", variant.name, seed, said, time.monotonic() - began)
         figures = trainer.finish()
-        row = {"experiment": "meld", "variant": variant.name, "seed": seed, **figures}
-        files = {"start": args.start, "heard": args.heard}
-        keep(args, row | {name: digest(path) for name, path in files.items() if path}, setup)
+        experiment = "meld, heard" if args.heard else "meld"
+        row = {"experiment": experiment, "variant": variant.name, "seed": seed, **figures}
+        row |= {"noise": asdict(setup.recipe.noise)} | ({"start": digest(args.start)} if args.start else {})
+        keep(args, row | ({"heard": len(corpus.heard)} if args.heard else {}), setup)
 
 
 def train_fusion(args: argparse.Namespace) -> None:
@@ -123,6 +131,8 @@ def train_fusion(args: argparse.Namespace) -> None:
     from models.synthetic_faces import faces
     from models.synthetic_voices import voices
 
+    if args.refit and args.controls:
+        raise ValueError("--refit and --controls: give one of them")
     setup = Setup.read(args.config)
     corpus = Corpus.read(args.data, setup.measures)
     recipe = stage.Recipe(**setup.fusion)
@@ -138,12 +148,16 @@ def train_fusion(args: argparse.Namespace) -> None:
     heard = voices(args.data, voice, corpus.prior, args.voice_cache, log.info, without) if voice else {}
     for seed in args.seeds:
         folder = args.out / "full" / f"seed{seed}"
-        if not (folder / "fusion.pt").exists():
+        if not (args.refit or (folder / "fusion.pt").exists()):
             raise ValueError(f"{folder}: seed {seed} of 'meld' has not finished")
-        encoders = {**used, "text": digest(folder / "text.safetensors")}
-        data = stage.banks(TextEncoder.load(folder / "text.safetensors"), corpus, args.cache)
-        width = voice.config.embedding if voice else 0
-        start = stage.first_stage(folder / "fusion.pt", setup, width)
+        words = (args.refit or folder) / "text.safetensors"
+        encoders = {**used, "text": digest(words)}
+        data = stage.banks(TextEncoder.load(words), corpus, args.cache)
+        if args.refit:
+            torch.manual_seed(seed)
+            start = stage.trained_before(args.refit / "fusion.safetensors", used["face"])
+        else:
+            start = stage.first_stage(folder / "fusion.pt", setup, voice.config.embedding if voice else 0)
         if args.controls:
             for name, figures in stage.controls(
                 setup, data, start, names=args.controls, recipe=recipe, seed=seed
@@ -151,8 +165,10 @@ def train_fusion(args: argparse.Namespace) -> None:
                 keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)
             continue
         trained = stage.fuse(start, data, seen, heard, recipe=recipe, seed=seed, say=log.info)
-        stage.store(folder / "fusion.safetensors", trained, corpus.prior, encoders, seed)
-        row = {"experiment": "fusion", "variant": "shipped", "seed": seed}
+        before = digest(args.refit / "fusion.safetensors") if args.refit else None
+        folder.mkdir(parents=True, exist_ok=True)
+        stage.store(folder / "fusion.safetensors", trained, corpus.prior, encoders, seed, before)
+        row = {"experiment": "fusion", "variant": "refit" if args.refit else "shipped", "seed": seed}
         row["temperatures"] = trained.temperatures.table()
         keep(args, {**row, **trained.figures}, setup)
 

@@ -28,7 +28,7 @@ from models.asr_noise import WordErrors
 from models.batches import Example
 from models.calibration import PRESENT, Temperatures, fit_temperature, probabilities
 from models.encoders.text import TextEncoder
-from models.fusion_weights import as_stored, save_fusion
+from models.fusion_weights import as_stored, load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.losses import masked_cross_entropy
 from models.meld import LABELS
@@ -40,7 +40,7 @@ from models.synthetic_voices import Voices
 from models.train_meld import NOISY, Corpus, Setup, encode, noisy
 from models.train_voice import LICENCES as VOICE_LICENCES
 
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 
 SUBSETS = {
     "text+voice": (True, True, False),
@@ -430,7 +430,7 @@ def controls(
         yield name, control(make, used, start, text_only=name == "text-only", recipe=own, seed=seed)
 
 
-VOICE_MAP = "maps.1.weight"
+VOICE_MAP, FACE_MAP = "maps.1.weight", "maps.2."
 
 
 def first_stage(path: Path, setup: Setup, voice: int = 0) -> GruLmam:
@@ -449,8 +449,32 @@ def first_stage(path: Path, setup: Setup, voice: int = 0) -> GruLmam:
     return net
 
 
-def store(path: Path, trained: Trained, prior: Prior, encoders: dict[str, str], seed: int) -> None:
-    """Write the fusion with its facts to ``path``; ``encoders`` are digests of those it was trained with."""
+def trained_before(path: Path, face: str) -> GruLmam:
+    """The fusion in ``path``, to be trained on; its map of the face starts anew where the face network with
+    the digest ``face`` is another than its own.
+
+    Raises:
+        CheckpointError: the file is missing, or holds other weights.
+    """
+    known = load_fusion(path)
+    net = GruLmam(known.net.config)
+    own = net.state_dict()
+    anew = known.meta.get("encoders", {}).get("face") != face
+    stored = known.net.state_dict().items()
+    net.load_state_dict({k: own[k] if anew and k.startswith(FACE_MAP) else t for k, t in stored})
+    return net
+
+
+def store(
+    path: Path,
+    trained: Trained,
+    prior: Prior,
+    encoders: dict[str, str],
+    seed: int,
+    start: str | None = None,
+) -> None:
+    """Write the fusion with its facts to ``path``; ``encoders`` are digests of those it was trained with,
+    ``start`` that of the fusion that was trained on, if one was."""
     facts = {
         "name": "lmam-fusion",
         "version": VERSION,
@@ -472,5 +496,6 @@ def store(path: Path, trained: Trained, prior: Prior, encoders: dict[str, str], 
         "seed": seed,
         "encoders": encoders,
         "metrics": trained.figures["test"],
+        **({"start": start} if start else {}),
     }
     save_fusion(path, trained.net, prior, trained.temperatures, facts)

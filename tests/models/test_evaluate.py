@@ -21,7 +21,7 @@ from models.fusion_weights import load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.normalise import Prior
-from models.ship import copy, ship
+from models.ship import copy, ship, ship_fusion
 from models.train_fusion import Bank
 from tests.models.encoders.test_text import small_encoder
 
@@ -62,6 +62,23 @@ def test_what_ships_has_the_same_tensors_and_more_facts(run: Path, tmp_path: Pat
     assert all(torch.equal(before[k], after[k]) for k in before)
     assert (weights / "text.tokenizer.json").exists()
     assert (weights / "fusion.safetensors").exists()
+
+
+def test_a_fusion_ships_alone_beside_the_encoder_it_was_trained_with(run: Path, tmp_path: Path) -> None:
+    """Beside another one it is refused, and what was there stays."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    copy(run / "text.safetensors", weights / "text.safetensors", {"seed": 0})
+    ship_fusion(run, weights)
+    assert digest(weights / "fusion.safetensors") == digest(run / "fusion.safetensors")
+    (weights / "fusion.safetensors").unlink()
+    other = small_encoder()
+    with torch.no_grad():
+        other.net.word.weight.mul_(2)
+    other.save(weights / "text.safetensors", {})
+    with pytest.raises(ValueError, match="trained beside the text encoder"):
+        ship_fusion(run, weights)
+    assert not (weights / "fusion.safetensors").exists()
 
 
 def test_a_digest_sees_a_changed_weight(run: Path) -> None:

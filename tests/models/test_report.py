@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.report import cell, main, read, ties
+from models.report import cell, main, read, report, ties
 
 
 def score(f1: float) -> dict[str, float]:
@@ -51,6 +51,28 @@ def test_the_page_names_synthetic_rows_and_the_seed_that_ships(tmp_path: Path) -
     assert "| test | 2 | 60.5 ± 0.7 |" in text
     assert "| face (synthetic), test | 2 | 55.0 ± 0.0 |" in text
     assert "are seed 1, the best on dev" in text
+
+
+def test_a_fusion_that_was_trained_on_ships_and_the_former_stands_beside_it(tmp_path: Path) -> None:
+    """The seed that ships is one of those; both tables are there."""
+    rows = [row(0, 60.0)]
+    for variant, f1 in (("shipped", 61.0), ("refit", 63.0)):
+        more = {"chosen_at": 70.0 - f1}
+        made = {**row(0, 0.0, "fusion", variant, **more), "test": {"text+voice": score(f1)}}
+        rows += [made, {**made, "seed": 4, "chosen_at": 1.0}]
+    text = report(rows)
+    assert text.index("| text+voice, test | 2 | 63.0") < text.index("| text+voice, test | 2 | 61.0")
+    assert "are seed 0, the best on dev: 63.0" in text
+
+
+def test_what_was_tried_stands_beside_the_same_seeds(tmp_path: Path) -> None:
+    """A seed that was not tried is not compared with."""
+    full = {"dev": score(58.0), "test_noisy": score(49.0)}
+    tried = row(1, 62.5, "meld, heard", heard=700, **full)
+    text = report([row(0, 50.0, **full), row(1, 61.5, **full), tried])
+    assert "| as it shipped, test | 1 | 61.5" in text
+    assert "| tuned once more, test | 1 | 62.5" in text
+    assert "of 700 sentences" in text
 
 
 def test_missing_results_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -31,6 +31,7 @@ from models.train_fusion import (
     predict,
     spoken,
     subsets,
+    trained_before,
     without_context,
 )
 from models.train_meld import Setup
@@ -123,6 +124,21 @@ def test_the_first_stage_goes_on_with_an_input_for_the_voice_network(tmp_path: P
     voiced = spoken(bank, Acted(), seed=0)  # type: ignore[arg-type]
     plain = replace(bank, examples=[replace(e, voice_NE=None) for e in voiced.examples])
     torch.testing.assert_close(predict(after, voiced)[0], predict(before, plain)[0])
+
+
+def test_a_trained_fusion_is_trained_on_and_another_face_is_learnt_anew(tmp_path: Path) -> None:
+    """With the face network it knows all stays; with another one the map of the face alone is new."""
+    before, path = small_net(), tmp_path / "fusion.safetensors"
+    facts = {"labels": list(LABELS), "encoders": {"face": "known"}}
+    prior = Prior(("a", "b", "c"), (0.0,) * 3, (1.0,) * 3)
+    save_fusion(path, before, prior, Temperatures.same(1.0), facts)
+    stored = load_fusion(path).net.state_dict()
+    same, anew = trained_before(path, "known").state_dict(), trained_before(path, "another").state_dict()
+    assert all(torch.equal(same[k], stored[k]) for k in stored)
+    assert {k for k in stored if not torch.equal(anew[k], stored[k])} == {
+        k for k in stored if k[:7] == "maps.2."
+    }
+    assert all(p.requires_grad for p in trained_before(path, "known").parameters())
 
 
 def test_what_has_no_label_is_not_measured() -> None:
