@@ -33,14 +33,15 @@ def results(corpus: str, folder: Path = RESULTS) -> Path:
 
 
 def chosen(tables: Sequence[str], stages: str) -> list[Entry]:
-    """The entries of the tables that begin with one of ``tables`` (all if none), in ``stages``.
+    """The entries of which ``table: name`` begins with one of ``tables`` (all if none), in ``stages``.
 
     Raises:
         TrainingError: nothing is chosen.
     """
-    rows = [e for e in entries() if e.stage in stages and (not tables or e.table.startswith(tuple(tables)))]
+    within = [e for e in entries() if e.stage in stages]
+    rows = [e for e in within if not tables or f"{e.table}: {e.name}".startswith(tuple(tables))]
     if not rows:
-        known = sorted({e.table for e in entries() if e.stage in stages})
+        known = sorted({e.table for e in within})
         raise TrainingError(f"no table begins with {' or '.join(tables)}; there are {', '.join(known)}")
     return rows
 
@@ -68,7 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--data", type=Path, required=True, help="the data folder")
     parser.add_argument("--jobs", type=int, default=2, help="processes, one thread each (default: 2)")
-    parser.add_argument("--tables", nargs="+", default=[], help="only those that begin so, such as mosi")
+    parser.add_argument(
+        "--tables",
+        nargs="+",
+        default=[],
+        help="only those that begin so, such as mosi, or rows, such as 'meld-tuned-past: speaker-gru'",
+    )
     parser.add_argument("--stages", default="abc", help="a, b, c: see models/study/plan.py (default: abc)")
     parser.add_argument("--seeds", type=int, help="only the first so many of each row")
     parser.add_argument("--cache", type=Path, default=CACHE, help="where encoders and features are kept")

@@ -109,3 +109,12 @@ def test_an_unknown_table_is_named_with_those_there_are(capsys: pytest.CaptureFi
         chosen(["nonsense"], "abc")
     assert main(["--data", "/nowhere", "--tables", "mosi-rank"]) == 2
     assert SEEDS == (0, 1, 2, 3, 4)
+
+
+def test_rows_of_a_table_can_be_chosen_by_name() -> None:
+    """What follows the table's name is a row's, or how it begins."""
+    rows = chosen(["meld-tuned-past: speaker-gru lmam"], "abc")
+    assert {e.table for e in rows} == {"meld-tuned-past"}
+    names = {"speaker-gru lmam", "speaker-gru lmam-published", "speaker-gru lmam-low-rank"}
+    assert {e.name for e in rows} == names
+    assert [e.name for e in chosen(["meld-tuned-past: speaker-gru lmam"], "a")] == ["speaker-gru lmam"]
