@@ -262,7 +262,7 @@ def info(
     config: RunConfig, networks: Networks, transcriber: str, tracks: frozenset[str], voices: bool = False
 ) -> InfoV1:
     """What this node tells about itself; ``voices``: whether the speaker encoder is in use."""
-    from models.encoders.speaker import COMMERCIAL_USE
+    from models.encoders.speaker import COMMERCIAL_USE, LICENCE, PACKAGE
 
     modalities = ["text", "audio"] if "audio" in tracks else []
     return InfoV1(
@@ -277,7 +277,17 @@ def info(
             *(str(meta.get("commercial_use", "unclear")) for meta in networks.facts()),
             *((COMMERCIAL_USE,) if voices else ()),
         ),
+        data_licences=_licences(networks) | ({PACKAGE: LICENCE} if voices else {}),
     )
+
+
+def _licences(networks: Networks) -> dict[str, str]:
+    """Data and licence, as the headers of the weights in use name them."""
+    found: dict[str, str] = {}
+    for meta in networks.facts():
+        named = meta.get("data_licences", {})
+        found |= named if isinstance(named, dict) else dict.fromkeys(map(str, named), "?")
+    return found
 
 
 def _strictest(*uses: str) -> str:

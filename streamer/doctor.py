@@ -269,6 +269,8 @@ def _pocketsphinx() -> Check:
 
 def _weights(stem: str, kind: str) -> Check:
     """Whether the file is there and what it says it is; the fusion must fit the encoders beside it."""
+    from .weights import in_words
+
     name, path = f"weights: {stem}", WEIGHTS / f"{stem}.safetensors"
     try:
         meta = read_meta(path)
@@ -279,7 +281,8 @@ def _weights(stem: str, kind: str) -> Check:
         return Check(name, "fail", detail, REINSTALL)
     detail = (
         f"{meta.get('name', stem)} {meta.get('version', '?')}, {path.stat().st_size / 1e6:.1f} MB,"
-        f" commercial use: {meta.get('commercial_use', 'unclear')}"
+        f" commercial use: {meta.get('commercial_use', 'unclear')},"
+        f" data: {in_words(meta.get('data_licences', '?'))}"
     )
     strangers = [other for other, mark in meta.get("encoders", {}).items() if not _is(other, mark)]
     if strangers:

@@ -213,6 +213,9 @@ class InfoV1(Message):
     exemption: str | None = None
     publish_text: bool
     commercial_use: str
+    data_licences: dict[str, str] = Field(
+        default={}, description="what the weights in use were trained on, and its licence"
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 

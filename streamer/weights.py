@@ -241,7 +241,7 @@ def _set(directory: Path, prefix: str, *, ships: bool) -> Iterator[Weight]:
             str(meta.get("kind", "?")),
             path,
             size,
-            _words(licences),
+            in_words(licences),
             str(meta.get("commercial_use", "?")),
             str(meta.get("version", "")),
             ships=ships,
@@ -260,7 +260,7 @@ def _packaged() -> Weight:
     )
 
 
-def _words(licences: object) -> str:
+def in_words(licences: object) -> str:
     """``data: licence; data: licence`` of a header's mapping."""
     if isinstance(licences, dict):
         return "; ".join(f"{data}: {licence}" for data, licence in licences.items())

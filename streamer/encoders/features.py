@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 # Quality of a face below which it is not read. Measured on `talking_faces`: well lit and sharp faces have 0.9
 # and more, small or smeared ones 0.8; over-exposed ones 0.3 and less, and those were read as surprise.
 LEAST_FACE = 0.3
+# Quality of the sound below which a voice is not read. At 10 dB above noise it is 0.3 and more than chance is
+# read of it; overdriven speech, and speech no louder than the noise, has about 0 and was read with more
+# confidence than clean speech.
+LEAST_VOICE = 0.15
 
 
 class Text(Protocol):
@@ -74,6 +78,7 @@ class FeatureEncoder:
         reads_words, reads_voice, reads_face = self._reads
         words, confidence = self._words(u) if reads_words else ("", 0.0)
         text = self._encode(words, speaker, u) if words else None
+        reads_voice = reads_voice and u.segment is not None and u.segment.quality >= LEAST_VOICE
         embedding = self._read(u, speaker) if reads_voice else None
         voice = self._voice(u, unvoiced=embedding is not None) if reads_voice else None
         face = self._face(u) if reads_face else None

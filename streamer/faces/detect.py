@@ -22,6 +22,10 @@ from .square import Square
 
 _CASCADES = Path(cv2.__file__).parent / "data"
 _HAAR_FRAME = 1 / 0.96
+# How far the tip of the nose lies from the middle between the eyes, in distances of the eyes as they are
+# seen: about 0.55 times the tangent of the angle by which a head turns, as the tip lies about 0.55 before the
+# eyes. Up to 24 degrees cost nothing (all of `talking_faces`), from 59 on nothing is read.
+_FRONTAL, _PROFILE = 0.25, 0.9
 _YUNET_FRAME = 1 / math.sqrt(0.776 * 1.05)  # of the mean of width and height
 
 
@@ -134,8 +138,24 @@ class YuNet:
             x, y, w, h = (value / zoom for value in row[:4])
             side = math.sqrt(max(w * h, 0.0)) * _YUNET_FRAME
             if side >= self._min_size:
-                found.append(Square(x + w / 2, y + h / 2, side, min(1.0, max(0.0, row[-1]))))
+                score, pose = min(1.0, max(0.0, row[-1])), _pose(*row[4:10])
+                found.append(Square(x + w / 2, y + h / 2, side, score, *pose))
         return sorted(found, key=_by_size)
+
+
+def _pose(
+    left_x: float, left_y: float, right_x: float, right_y: float, nose_x: float, nose_y: float
+) -> tuple[float, float]:
+    """`Square.roll` and `Square.frontal` of two eyes (as they lie in the picture) and the tip of the nose.
+
+    Of a head that turns away, the nose leaves the middle between the eyes. YuNet's landmarks tell a third to
+    a half of a tilt (smaller versions of the network less); its sign is right.
+    """
+    across_x, across_y = right_x - left_x, right_y - left_y
+    width = max(math.hypot(across_x, across_y), 1e-6)
+    along = (nose_x - (left_x + right_x) / 2) * across_x + (nose_y - (left_y + right_y) / 2) * across_y
+    aside = abs(along) / width**2
+    return math.atan2(across_y, across_x), min(1.0, max(0.0, (_PROFILE - aside) / (_PROFILE - _FRONTAL)))
 
 
 def shrink(picture: Picture, longest: int) -> tuple[Picture, float]:

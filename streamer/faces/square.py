@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -10,13 +11,17 @@ class Square:
     """A face in pixels of the full picture: centre ``x``, ``y`` and ``side`` of the frame around it.
 
     The frame is that of the FER2013 pictures: brows to chin, cheek to cheek.  ``score`` in 0..1 is the
-    detector's.
+    detector's.  ``roll`` is the angle of the line between the eyes in radians, positive where the eye on the
+    right of the picture is the lower one; ``frontal`` in 0..1 says how far the head faces the camera.  A
+    detector without landmarks leaves both as they are.
     """
 
     x: float
     y: float
     side: float
     score: float
+    roll: float = 0.0
+    frontal: float = 1.0
 
     @property
     def box(self) -> tuple[int, int, int, int]:
@@ -36,10 +41,13 @@ class Square:
         return both / (self.side**2 + other.side**2 - both)
 
     def toward(self, other: Square, share: float) -> Square:
-        """This frame moved by ``share`` (0..1) of the way to ``other``, whose score it takes."""
+        """This frame moved by ``share`` (0..1) of the way to ``other``, whose score and pose it takes; a roll
+        is smoothed too, the short way round."""
         return Square(
             self.x + share * (other.x - self.x),
             self.y + share * (other.y - self.y),
             self.side + share * (other.side - self.side),
             other.score,
+            other.roll - (1 - share) * math.remainder(other.roll - self.roll, math.tau),
+            other.frontal,
         )

@@ -104,6 +104,8 @@ def test_what_may_be_done_commercially_is_what_all_weights_in_use_allow(
     networks.fusion.meta.update({"commercial_use": trained} if trained else {})
     made = info(RunConfig(purpose="demo"), networks, "none", frozenset({"audio"}), voices)
     assert made.commercial_use == told
+    assert {"MELD labels", "FER2013 images", "RAVDESS"} <= {*made.data_licences}
+    assert ("resemblyzer" in made.data_licences) == voices
 
 
 def linked(folder: Path, *without: str) -> Path:

@@ -102,12 +102,14 @@ def test_weights_tell_their_version_and_whether_they_may_be_used_commercially(
     import torch
 
     meta = {"kind": "face", "config": {}, "name": "ours", "version": "7", "commercial_use": "no"}
+    meta["data_licences"] = {"pictures": "for research"}
     checkpoint.save(tmp_path / "face.safetensors", {"w": torch.ones(2)}, meta)
     monkeypatch.setattr(doctor, "WEIGHTS", tmp_path)
     check = doctor._weights("face", "face")
     assert check.status == "ok"
     assert "ours 7" in check.detail
     assert "commercial use: no" in check.detail
+    assert "pictures: for research" in check.detail
 
 
 def test_weights_that_are_missing_truncated_or_of_another_kind_fail(

@@ -1,11 +1,15 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from models.encoders.face import SIZE, FaceNet
 from streamer.errors import EncodeError
-from streamer.faces.detect import Detector, Haar, YuNet, shrink
+from streamer.faces.detect import Detector, Haar, YuNet, _pose, shrink
+from streamer.faces.quality import crop
 from streamer.types import Picture
 from tests.data import shared_data
 
@@ -75,6 +79,38 @@ def test_looking_near_a_known_face_finds_the_same_one(detector: Detector, portra
     (again,) = detector.find(moved, [face])
     assert abs(again.x - face.x - 15) < 8
     assert abs(again.y - face.y - 10) < 8
+
+
+@pytest.mark.parametrize("degrees", [-35.0, -20.0, 20.0, 35.0])
+def test_yunet_tells_to_which_side_a_head_is_tilted_and_the_network_is_helped(
+    portrait: Picture, degrees: float
+):
+    """Its landmarks tell a third of a tilt or more; what the network says of the level crop is nearer to what
+    it says of the upright picture."""
+    yunet = YuNet(shared_data("weights", "yunet", "yunet_n_320_320.onnx"), 48)
+    (upright,) = yunet.find(portrait)
+    turn = cv2.getRotationMatrix2D((upright.x, upright.y), -degrees, 1.0)  # clockwise
+    tilted = cv2.warpAffine(portrait, turn, portrait.shape[1::-1]).astype(np.uint8)
+    (face,) = yunet.find(tilted)
+    assert 0.2 < math.degrees(face.roll - upright.roll) / degrees < 1.2
+    assert face.frontal > 0.8
+    crops = [
+        crop(portrait, upright, SIZE),
+        crop(tilted, face, SIZE),
+        crop(tilted, replace(face, roll=0.0), SIZE),
+    ]
+    right, level, crooked = FaceNet.load().embed(np.stack(crops))[0]
+    assert (level - right).norm() < (crooked - right).norm()
+
+
+def test_a_nose_that_leaves_the_middle_is_a_head_that_turns():
+    """Facing the camera, half turned, in profile; the size and the tilt of the face do not matter."""
+    assert _pose(0, 0, 10, 0, 5, 6) == (0.0, 1.0)
+    half, tilted = _pose(0, 0, 10, 0, 10.75, 6), _pose(0, 0, 0, 20, -12, 21.5)
+    assert half[1] == pytest.approx(0.5)
+    assert tilted == (pytest.approx(math.pi / 2), pytest.approx(0.5))
+    assert _pose(0, 0, 4, 0, 8, 6)[1] == 0.0
+    assert _pose(3, 3, 3, 3, 3, 3)[1] == 1.0
 
 
 def test_haar_looks_nowhere_else_when_told_where(portrait: Picture):

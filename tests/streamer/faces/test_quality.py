@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -37,6 +40,30 @@ def test_what_lies_outside_the_picture_repeats_its_edge():
     cut = crop(bgr, Square(10, 50, 48, 1), 48)
     assert (cut[:, :16] == 210).all()
     assert (cut[:, 20:] == 50).all()
+
+
+@pytest.mark.parametrize("degrees", [-40.0, -12.0, 25.0])
+def test_a_tilted_face_is_cut_with_its_eyes_level(portrait: tuple[Picture, Square], degrees: float):
+    """The crop of a turned picture is that of the upright one, but for what resampling costs."""
+    bgr, face = portrait
+    turn = cv2.getRotationMatrix2D((face.x, face.y), -degrees, 1.0)  # clockwise
+    tilted = cv2.warpAffine(bgr, turn, (bgr.shape[1], bgr.shape[0])).astype(np.uint8)
+    upright = crop(bgr, face, 48).astype(float)
+    level = crop(tilted, replace(face, roll=math.radians(degrees)), 48).astype(float)
+    as_it_is = crop(tilted, face, 48).astype(float)
+    assert np.abs(level - upright).mean() < 6
+    assert np.abs(as_it_is - upright).mean() > 10
+
+
+def test_a_tilted_frame_at_the_edge_repeats_it():
+    bgr = np.full((100, 100, 3), 80, np.uint8)
+    assert (crop(bgr, Square(5, 5, 60, 1, roll=0.5), 48) == 80).all()
+
+
+def test_a_head_that_turns_away_costs_quality(portrait: tuple[Picture, Square]):
+    bgr, face = portrait
+    assert judged(bgr, replace(face, frontal=0.5)) == pytest.approx(0.5 * judged(bgr, face))
+    assert judged(bgr, replace(face, frontal=0.0)) == 0
 
 
 def test_a_frame_wholly_outside_gives_an_empty_crop_of_no_quality():

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,3 +34,10 @@ def test_overlap_is_symmetric_and_within_0_and_1(a: Square, b: Square):
 
 def test_toward_moves_by_the_share_and_takes_the_new_score():
     assert Square(0, 0, 10, 0.2).toward(Square(10, 20, 30, 0.9), 0.5) == Square(5, 10, 20, 0.9)
+
+
+def test_a_roll_is_smoothed_the_short_way_round():
+    before, after = Square(0, 0, 10, 1, roll=3.0), Square(0, 0, 10, 1, roll=-3.0, frontal=0.4)
+    made = before.toward(after, 0.5)
+    assert abs(math.remainder(made.roll - math.pi, math.tau)) < 1e-6
+    assert made.frontal == 0.4

@@ -12,11 +12,12 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from scipy.signal import butter, sosfiltfilt  # type: ignore[import-untyped]
+from scipy.signal import butter, resample_poly, sosfiltfilt  # type: ignore[import-untyped]
 
 from models.data.speech import clips, recording, sounds
 from models.perception.voice_features import noisy, reverberant
 from streamer.bench.clips import Clip, Graph
+from streamer.encoders.features import LEAST_VOICE
 from streamer.payloads import EstimateV1
 from streamer.types import RATE, Floats
 from tests.data import shared_data
@@ -25,6 +26,7 @@ pytest.importorskip("soundfile")
 
 WORDS = "kids are talking by the door"
 MARGIN = 0.15  # of mean confidence over the clips
+SLIGHT = 0.02  # ... where the voice is hardly to be made out
 READERS = ("sb_spk1_snt1", "sb_spk1_snt3", "sb_spk2_snt1", "sb_spk2_snt4")
 ACTED = 6  # clips of RAVDESS' test actors
 Change = Callable[[Floats], Floats]
@@ -97,7 +99,7 @@ def test_noise_costs_quality_and_confidence(
     assert len(much) >= len(speech) // 2
     assert quality(clean) - 0.2 > quality(some) > quality(much) + 0.05
     assert confidence(some) < confidence(clean) + 0.1
-    assert confidence(much) < confidence(clean) + 0.1
+    assert confidence(much) < confidence(clean) + SLIGHT
 
 
 def test_noise_around_known_words_does_not_make_them_surer(graph: Graph, speech: list[Floats]) -> None:
@@ -119,17 +121,25 @@ def test_a_room_is_no_other_expression(graph: Graph, speech: list[Floats], clean
 
 
 def test_clipping_is_told_as_bad_sound(graph: Graph, speech: list[Floats], clean: list[EstimateV1]) -> None:
-    """An overdriven microphone: the quality is next to nothing."""
+    """An overdriven microphone: the quality is next to nothing, and the voice is not read."""
     found = read(graph, [np.clip(16 * pcm, -1, 1).astype(np.float32) for pcm in speech])
     assert len(found) == len(speech)
     assert quality(found) < 0.2
-    assert confidence(found) < confidence(clean) + MARGIN
+    assert all(e.modalities.audio.quality >= LEAST_VOICE or not e.modalities.audio.present for e in found)
+    assert confidence(found) < confidence(clean) + SLIGHT
+
+
+def telephone(pcm: Floats) -> Floats:
+    """As a telephone carries it: 300 to 3,400 Hz at 8 kHz, in the 256 steps of mu-law (ITU-T G.711)."""
+    band = butter(6, (300, 3400), "bandpass", fs=RATE, output="sos")
+    narrow = np.clip(resample_poly(sosfiltfilt(band, pcm), 1, 2), -1, 1)
+    steps = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
+    back = np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255
+    return np.asarray(resample_poly(back, 2, 1), np.float32)
 
 
 def test_the_telephone_is_heard(graph: Graph, speech: list[Floats], clean: list[EstimateV1]) -> None:
-    """Nothing outside 300 to 3,400 Hz, as 8 kHz telephony leaves it."""
-    band = butter(6, (300, 3400), "bandpass", fs=RATE, output="sos")
-    found = read(graph, [sosfiltfilt(band, pcm).astype(np.float32) for pcm in speech])
+    found = read(graph, [telephone(pcm) for pcm in speech])
     assert len(found) == len(speech)
     assert quality(found) < quality(clean) + 0.05
     assert confidence(found) < confidence(clean) + MARGIN
