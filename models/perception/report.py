@@ -1,4 +1,4 @@
-"""The section "Perception" of docs/results.md, from the stored rows of the encoders.
+"""What the section "Perception" of docs/results.md says of the stored rows of the encoders.
 
 A figure of the voice is over the clips of all folds together, each read by the network that did not train on
 its speaker; mean and deviation are over the seeds.
@@ -46,8 +46,7 @@ def section(found: Sequence[Row]) -> tuple[str, list[Summary]]:
     there = [p for p in parts if p[0]]
     if not there:
         return "", []
-    text = "\n## Perception\n\n" + "\n".join(text for text, _ in there)
-    return text, [s for _, each in there for s in each]
+    return "\n".join(text for text, _ in there), [s for _, each in there for s in each]
 
 
 def voice(found: Sequence[Row]) -> tuple[str, list[Summary]]:

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from models import command
+from models.perception import asked
 from models.perception import report as perception
 from models.perception.shipped import report as shipped
+from models.report import read as model_rows
 from models.spread import figures, spread
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
@@ -31,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
 ENCODERS = ("affect", "voice", "ravdess")
+SHIPS = "ships"  # the rows of the models that ship, results/meld.jsonl
 SHIPPED = "perception"  # written by 'lmam bench perception'
 RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
 DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
@@ -187,7 +190,7 @@ def summary(table: str, measure: str, group: Sequence[Row]) -> Summary:
         **figures(values),
         "seeds": sorted(r["seed"] for r in group),
         "parameters": first["parameters"],
-        "target": TARGETS.get(table),
+        "target": TARGETS.get(table) if measure == "weighted_f1" else None,
         "commit": first["commit"],
         "command": first["command"] or COMMAND,
     }
@@ -203,7 +206,7 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
             continue
         page += [f"\n### {title}\n", words + "\n", markdown(table, done[table], planned)]
         page.append(extra(done[table], "word_errors", "Test weighted F1 by the share of wrong words:"))
-        if table.endswith(("-past", "-full")) and "mosi" in table:
+        if table.endswith(("-past", "-full")):
             page.append(extra(done[table], "without", MISSING))
         for line in done[table]:
             summaries += [
@@ -214,10 +217,18 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
     text, more = tasks([r for t in TASKS for r in found[t]])
     senses, seen = perception.section([r for e in ENCODERS for r in found.get(e, ())])
     ships = shipped.section(found.get(SHIPPED, ()))
-    if ships and not senses:
-        senses = "\n## Perception\n"
-    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS, senses, ships]
-    return "\n".join(p for p in page if p) + "\n", summaries + more + seen + list(found.get(SHIPPED, ()))
+    sensed = [
+        *seen,
+        *asked.lost_to_noise(seen),
+        *asked.five_seeds(found.get(SHIPS, ())),
+        *found.get(SHIPPED, ()),
+    ]
+    every = asked.judged(summaries + more + sensed)
+    goals = asked.overview(every)
+    if senses or ships:
+        goals = "\n## Perception\n\n" + goals
+    page += ["\n## Other tasks\n", OTHER, text, CONCLUSIONS, goals, senses, ships]
+    return "\n".join(p for p in page if p) + "\n", every
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -232,6 +243,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write(args: argparse.Namespace) -> None:
     found = {c: rows.read(results(c, args.results)) for c in CORPORA}
     found |= {t: rows.read(args.results / f"{t}.jsonl") for t in (*TASKS, *ENCODERS)}
+    meld = args.results / "meld.jsonl"
+    found[SHIPS] = model_rows(meld) if meld.exists() else []
     found[SHIPPED] = shipped.read(args.results / f"{SHIPPED}.json")
     page, summaries = write(found, entries())
     (args.out / "results.md").write_text(page, encoding="utf-8")

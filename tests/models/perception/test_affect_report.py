@@ -64,6 +64,6 @@ def test_a_mixture_is_said_to_be_no_better_only_where_it_is_not(gain: float, sai
 
 def test_the_section_has_it_under_its_own_title() -> None:
     text, summaries = report.section([row("head", 0, 0.7)])
-    assert text.startswith("\n## Perception\n\n### Valence and arousal\n")
+    assert text.startswith("### Valence and arousal\n")
     assert "### Voice" not in text
     assert len(summaries) == 4

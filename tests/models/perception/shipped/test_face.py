@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.perception.shipped.face import fer2013, mini_xception, run_mini_xception
+from models.perception.shipped.face import mini_xception, run_mini_xception
+from models.train_face import fer2013
 from tests.data import shared_data
 
 
