@@ -23,10 +23,12 @@ from pathlib import Path
 from models.training import rows
 from models.training.compare import Comparison, paired
 from models.training.config import RunConfig, RunsFailedError, TrainingError
+from models.training.engine import Engine, need, open_fabric
 from models.training.features import CACHE, Say, nobody, open_data
 from models.training.rows import Row
 from models.training.run import Prepared, key, run
 
+FLOAT32 = "32-true"
 log = logging.getLogger(__name__)
 
 
@@ -52,11 +54,14 @@ def plan(
     """Every configuration with every seed; text features are made here, so that workers find them.
 
     Raises:
-        See `models.training.features.open_data`; a `TrainingError` names the configuration.
+        See `models.training.features.open_data`; a `TrainingError` names the configuration, also where its
+            precision needs a package that is missing.
     """
     out = []
     for name, config in configs:
         try:
+            if config.train.precision != FLOAT32:
+                need("lightning_fabric")
             digest = data_of(config, folder, cache, say).digest
         except TrainingError as error:
             raise TrainingError(f"{name}: {error}") from error
@@ -158,7 +163,18 @@ def _start() -> None:
 
 
 def _run(job: Job, folder: Path, cache: Path) -> Row:
-    return run(job.config, data_of(job.config, folder, cache), job.seed, command=job.command)
+    data, engine = data_of(job.config, folder, cache), _engine(job.config)
+    return run(job.config, data, job.seed, engine=engine, command=job.command)
+
+
+def _engine(config: RunConfig) -> Engine | None:
+    """What computes in the precision of ``config``; float32 needs no package (None)."""
+    if config.train.precision == FLOAT32:
+        return None
+    fabric = open_fabric(accelerator="cpu", precision=config.train.precision)
+    fabric.launch()
+    engine: Engine = fabric
+    return engine
 
 
 def data_of(config: RunConfig, folder: Path, cache: Path = CACHE, say: Say = nobody) -> Prepared:

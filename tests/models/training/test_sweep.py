@@ -17,7 +17,9 @@ from models.training import rows
 from models.training import sweep as module
 from models.training.config import RunConfig, TrainingError
 from models.training.rows import Row
+from models.training.run import run
 from models.training.sweep import Job, Line, forkserver, lines, plan, sweep
+from models.training.train import launch
 from tests.data import shared_data
 from tests.models.training.corpora import config, corpus
 
@@ -110,12 +112,33 @@ def test_data_is_read_once_for_configurations_that_read_the_same(
     assert len(reads) == 1
 
 
+@pytest.mark.timeout(120)  # imports Fabric
+def test_a_sweep_computes_in_the_precision_of_its_configuration(folder: Path) -> None:
+    """As `lmam train` does, to the bit."""
+    pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+    mixed = config(**{"train.precision": "bf16-mixed"})
+    planned = plan([("mixed", mixed), TWO[0]], (0,), folder, folder)
+    found = sweep(planned, folder, folder / "x.jsonl")
+    alone = launch(mixed, module.data_of(mixed, folder, folder), 0, folder / "alone", accelerator="cpu")
+    assert found[0]["dev"] == alone["dev"]
+    float32 = mixed.replace(**{"train.precision": "32-true"})
+    assert found[0]["dev"]["loss"] != run(float32, corpus(), 0)["dev"]["loss"]
+
+
+def test_a_precision_whose_package_is_missing_is_named_before_anything_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
+    with pytest.raises(TrainingError, match="mixed: training needs lightning_fabric"):
+        plan([*TWO, ("mixed", config(**{"train.precision": "bf16-mixed"}))], (0,), folder, folder)
+
+
 def mosi(seeds: tuple[int, ...], cache: Path) -> tuple[list[Job], Path]:
     """Real data, as other processes know nothing of a reader that a test brought."""
     folder = shared_data("mosi").parent
     small: dict[str, Any] = {"model.dim": 8, "train.epochs": 1, "model.fusion": "concat"}
-    run = RunConfig.model_validate({"data": {"corpus": "mosi"}}).replace(**small)
-    return plan([("mosi", run)], seeds, folder, cache), folder
+    wanted = RunConfig.model_validate({"data": {"corpus": "mosi"}}).replace(**small)
+    return plan([("mosi", wanted)], seeds, folder, cache), folder
 
 
 @pytest.mark.timeout(120)  # a server that forks, and two processes
