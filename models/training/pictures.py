@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from models.training.config import TrainingError
 from models.training.engine import need
 from models.training.evaluate import Evaluation
 
@@ -16,13 +17,16 @@ def draw(evaluation: Evaluation, folder: Path, title: str) -> tuple[Path, Path]:
     """Write ``confusion.png`` and ``reliability.png`` into ``folder``.
 
     Raises:
-        TrainingError: matplotlib is not installed.
+        TrainingError: matplotlib is not installed, or ``folder`` cannot be written.
     """
     need("matplotlib")
-    folder.mkdir(parents=True, exist_ok=True)
     paths = folder / "confusion.png", folder / "reliability.png"
-    _confusion(evaluation, title).savefig(paths[0], dpi=150, bbox_inches="tight")
-    _reliability(evaluation, title).savefig(paths[1], dpi=150, bbox_inches="tight")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _confusion(evaluation, title).savefig(paths[0], dpi=150, bbox_inches="tight")
+        _reliability(evaluation, title).savefig(paths[1], dpi=150, bbox_inches="tight")
+    except OSError as error:
+        raise TrainingError(f"--out {folder}: pictures cannot be written there ({error.strerror})") from error
     return paths
 
 

@@ -12,9 +12,11 @@ import json
 import os
 import subprocess
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,10 +64,13 @@ def tallies(row: Row) -> NDArray[np.int64]:
 
 
 def append(path: Path, row: Row) -> None:
-    """Add ``row`` to ``path`` in one write, under a lock; half a line left by a kill is cut off."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Add ``row`` to ``path`` in one write, under a lock; half a line left by a kill is cut off.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
     line = (json.dumps(row, sort_keys=True, allow_nan=False) + "\n").encode()
-    with path.open("a+b") as file:
+    with _opened(path) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         _mend(file)
         file.write(line)
@@ -73,9 +78,29 @@ def append(path: Path, row: Row) -> None:
         os.fsync(file.fileno())
 
 
-def _mend(file: Any) -> None:
+def probe(path: Path) -> None:
+    """Make sure that rows can be appended to ``path``, before there is one that could be lost.
+
+    Raises:
+        TrainingError: it cannot be written.
+    """
+    with _opened(path):
+        pass
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            yield file
+    except OSError as error:
+        raise TrainingError(f"{path}: rows cannot be written ({error.strerror})") from error
+
+
+def _mend(file: BinaryIO) -> None:
     file.seek(0)
-    content: bytes = file.read()
+    content = file.read()
     if not content or content.endswith(b"\n"):
         return
     tail = content[content.rfind(b"\n") + 1 :]
@@ -90,11 +115,16 @@ def read(path: Path) -> list[Row]:
     """The rows of ``path``, of several with one key the last; a missing file has none.
 
     Raises:
-        TrainingError: a line but the last is not JSON.
+        TrainingError: it cannot be read, or a line but the last is not JSON.
     """
-    if not path.exists():
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise TrainingError(f"{path}: rows cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise TrainingError(f"{path}: not a file of rows ({error})") from error
     rows: dict[str, Row] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

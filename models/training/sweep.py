@@ -86,9 +86,12 @@ def sweep(
     Raises:
         KeyboardInterrupt: Ctrl-C; what was finished is kept.
         RunsFailedError: a run failed; the others go on first, and are kept.
+        TrainingError: ``results`` cannot be read or written, which is tried before anything runs.
     """
     have = {row["key"] for row in rows.read(results)}
     missing = list({j.key: j for j in jobs if j.key not in have}.values())
+    if missing:
+        rows.probe(results)
     if begin:
         begin(len(missing))
     failures: list[str] = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from models.training.config import TrainingError
 from models.training.evaluate import Bin, Evaluation, PerClass
-from models.training.pictures import _confusion, _reliability
+from models.training.pictures import _confusion, _reliability, draw
 
 pytest.importorskip("matplotlib", reason="needs the extra 'train'")
 
@@ -33,3 +36,10 @@ def test_the_reliability_shows_accuracy_by_confidence() -> None:
     assert [bar.get_height() for bar in top.patches] == [0.5, 0.83]
     assert [bar.get_height() for bar in below.patches] == [4, 6]
     assert "0.123" in top.get_title()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(TrainingError, match=r"--out .*file.*: pictures cannot be written there \("):
+            draw(EVALUATION, folder, "toy")

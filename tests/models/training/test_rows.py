@@ -66,6 +66,17 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
         read(path)
 
 
+def test_a_place_that_holds_no_rows_and_takes_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"\xff\n")
+    for path in (tmp_path, tmp_path / "file" / "x.jsonl"):
+        with pytest.raises(TrainingError, match="rows cannot be read"):
+            read(path)
+        with pytest.raises(TrainingError, match="rows cannot be written"):
+            append(path, {"key": "a"})
+    with pytest.raises(TrainingError, match="file: not a file of rows"):
+        read(tmp_path / "file")
+
+
 def test_writers_at_the_same_time_do_not_mix_lines(tmp_path: Path) -> None:
     """Each opens the file for itself, as processes do: the lock is of the open file."""
     path = tmp_path / "x.jsonl"

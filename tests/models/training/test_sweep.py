@@ -90,6 +90,15 @@ def test_a_configuration_that_the_data_does_not_fit_is_named_before_anything_run
         plan((*TWO, wrong), (0,), folder, folder)
 
 
+def test_rows_that_cannot_be_kept_are_not_trained_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is a file made for which nothing is missing."""
+    monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(rows, "read", lambda path: [])
+    with pytest.raises(TrainingError, match="rows cannot be written"):
+        sweep(jobs(folder), folder, folder)
+    assert sweep([], folder, folder) == []
+
+
 def test_a_run_that_diverges_is_a_run_that_fails(folder: Path) -> None:
     """What is not a number is not written as a row, and the rows of the others are."""
     wild = ("wild", config(**{"train.lr": 1e30}))
