@@ -56,7 +56,7 @@ def build(config: RunConfig, data: Tensors) -> ConversationModel:
     """The untrained model of ``config`` for ``data``, drawn from torch's generator.
 
     Raises:
-        TrainingError: a part that does not exist or that cannot be built so.
+        TrainingError: a part that does not exist, that cannot be built so, or for which memory is short.
     """
     m = config.model
     try:
@@ -75,8 +75,8 @@ def build(config: RunConfig, data: Tensors) -> ConversationModel:
                 fusion_options=m.fusion_options,
             )
         )
-    except ValueError as error:
-        raise TrainingError(f"[model]: {error}") from error
+    except (ValueError, RuntimeError, MemoryError) as error:  # torch's word for short memory is the second
+        raise TrainingError(f"[model]: {str(error) or type(error).__name__}") from error
 
 
 class Whole(nn.Module):

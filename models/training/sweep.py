@@ -97,7 +97,7 @@ def sweep(
     failures: list[str] = []
     for job, outcome in _run_all(missing, folder, cache, min(processes, len(missing))):
         if isinstance(outcome, Exception):
-            failures.append(f"{job.name} seed {job.seed}: {outcome}")
+            failures.append(f"{job.name} seed {job.seed}: {str(outcome) or type(outcome).__name__}")
             log.error("%s", failures[-1])
             continue
         rows.append(results, outcome)
@@ -152,9 +152,12 @@ def forkserver() -> ForkServerContext:
 
 
 def _outcome(run: Callable[[], Row]) -> Row | Exception:
+    """What failed in ``run`` fails alone; a pool that broke fails all."""
     try:
         return run()
-    except ValueError as error:
+    except BrokenProcessPool:
+        raise
+    except (ValueError, RuntimeError, MemoryError) as error:
         return error
 
 

@@ -276,3 +276,10 @@ def test_without_dev_there_is_nothing_to_choose_on() -> None:
     read = data()
     with pytest.raises(TrainingError, match="no split dev"):
         Fit(config(), replace(read, splits={"train": read.splits["train"]}), 0)
+
+
+def test_a_model_that_memory_does_not_suffice_for_is_named() -> None:
+    """Half a million features of each modality, multiplied out: more than a processor can address."""
+    huge = config(**{"model.fusion": "tfn", "model.fusion_options": {"small": 500_000}})
+    with pytest.raises(TrainingError, match=r"\[model\]: .*memory"):
+        Fit(huge, data(), 0)

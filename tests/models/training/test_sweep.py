@@ -107,6 +107,22 @@ def test_a_run_that_diverges_is_a_run_that_fails(folder: Path) -> None:
     assert len(rows.read(folder / "x.jsonl")) == 2
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError])
+def test_a_run_that_memory_does_not_suffice_for_fails_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def short(job: Job, *arguments: Path) -> Row:
+        if job.name == "add":
+            raise error
+        return train(job, *arguments)
+
+    train = module._run
+    monkeypatch.setattr(module, "_run", short)
+    with pytest.raises(TrainingError, match=f"1 of 2 runs failed: add seed 0: {error.__name__}"):
+        sweep(plan(TWO[::-1], (0,), folder, folder), folder, folder / "x.jsonl")
+    assert len(rows.read(folder / "x.jsonl")) == 1
+
+
 def test_data_is_read_once_for_configurations_that_read_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
