@@ -89,6 +89,8 @@ def launch(
 ) -> Row:
     """`train` with Lightning Fabric on ``devices`` of ``accelerator`` (auto, cpu, gpu); several train by DDP.
 
+    Each of several is a process of its own; what is wrong from the start is found before there are any.
+
     Raises:
         TrainingError: a package is missing, there is no such device; see `train`.
     """
@@ -98,16 +100,24 @@ def launch(
     if devices == 1:
         fabric.launch()
         return train(config, data, seed, folder, engine=fabric, watch=watch, **options)
-    row: Row = fabric.launch(partial(_on_each, config, data, seed, folder, options))
+    with torch.random.fork_rng(devices=[]):
+        Fit(config, data.tensors, seed)
+    Run(folder, key(config, seed, data.digest), resume).open()
+    row: Row | TrainingError = fabric.launch(partial(_on_each, config, data, seed, folder, options))
+    if isinstance(row, TrainingError):
+        raise row
     return row
 
 
 def _on_each(
     config: RunConfig, data: Prepared, seed: int, folder: Path, options: dict[str, Any], fabric: Engine
-) -> Row:
-    """In each process; what `launch` returns is that of the first."""
+) -> Row | TrainingError:
+    """In each process; what `launch` returns or raises is what the first returns."""
     torch.set_num_threads(1)
-    return train(config, data, seed, folder, engine=fabric, **options)
+    try:
+        return train(config, data, seed, folder, engine=fabric, **options)
+    except TrainingError as error:
+        return error
 
 
 def refuse(folder: Path, resume: bool) -> None:

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from models.training import store
-from models.training.config import TrainingError
+from models.training import train as module
+from models.training.config import RunConfig, TrainingError
 from models.training.fit import Epoch
 from models.training.run import prepare
 from models.training.train import METRICS, MODEL, ROW, STATE, launch, train
@@ -142,3 +143,36 @@ def test_two_devices_train_one_model_together(tmp_path: Path) -> None:
     a, b = (load_file(str(tmp_path / name / MODEL)) for name in ("one", "two"))
     for name, want in a.items():
         torch.testing.assert_close(b[name], want, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.timeout(120)  # imports Fabric
+def test_what_is_wrong_is_named_before_there_are_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+    short, wrong = config(**{"train.epochs": 1}), config(**{"model.host": "speaker-grew"})
+    prepared = prepare(short, corpus())
+    train(short, prepared, 1, tmp_path / "one")
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(module, "_on_each", lambda *_: pytest.fail("a process began"))
+
+    def together(run: RunConfig, seed: int, folder: Path, *, resume: bool = False) -> None:
+        launch(run, prepared, seed, folder, accelerator="cpu", devices=2, resume=resume)
+
+    before = torch.get_rng_state()
+    with pytest.raises(TrainingError, match=r"\[model\]: no host 'speaker-grew'"):
+        together(wrong, 0, tmp_path / "new")
+    with pytest.raises(TrainingError, match="another configuration, seed or data"):
+        together(short, 0, tmp_path / "one", resume=True)
+    with pytest.raises(TrainingError, match="cannot be written"):
+        together(short, 0, tmp_path / "file" / "run")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.timeout(120)  # two Pythons
+def test_what_goes_wrong_on_devices_later_is_named_too(tmp_path: Path) -> None:
+    pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+    wild = config(**{"train.lr": 1e30})
+    with pytest.raises(TrainingError, match="epoch 1: the loss of dev"):
+        launch(wild, prepare(wild, corpus()), 0, tmp_path, accelerator="cpu", devices=2)
