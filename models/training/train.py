@@ -90,16 +90,17 @@ def launch(
     """`train` with Lightning Fabric on ``devices`` of ``accelerator`` (auto, cpu, gpu); several train by DDP.
 
     Each of several is a process of its own; what is wrong from the start is found before there are any.
+    ``watch`` is then called in the first of them, and so has to be a function of a module.
 
     Raises:
         TrainingError: a package is missing, there is no such device; see `train`.
     """
     need("lightning_fabric", "tensorboard")
     fabric = open_fabric(accelerator=accelerator, devices=devices, precision=config.train.precision)
-    options: dict[str, Any] = {"resume": resume, "command": command}
+    options: dict[str, Any] = {"resume": resume, "command": command, "watch": watch}
     if devices == 1:
         fabric.launch()
-        return train(config, data, seed, folder, engine=fabric, watch=watch, **options)
+        return train(config, data, seed, folder, engine=fabric, **options)
     with torch.random.fork_rng(devices=[]):
         Fit(config, data.tensors, seed)
     Run(folder, key(config, seed, data.digest), resume).open()

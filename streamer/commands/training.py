@@ -117,7 +117,8 @@ def train(
         out = out or RUNS / f"{path.stem}-seed{seed}"
         refuse(out, resume)
         prepared = _open(config, folder_of(data, config.data.corpus), console)
-        with resumable(console, out / STATE), progress(console) as bar:
+        alone = devices == 1  # of several, another process speaks, which a bar here would write over
+        with resumable(console, out / STATE), progress(console, shown=alone) as bar:
             task = bar.add_task(path.stem, total=config.train.epochs)
             row = launch(
                 config,
@@ -128,7 +129,7 @@ def train(
                 devices=devices,
                 resume=resume,
                 command=command,
-                watch=_watcher(bar, task) if devices == 1 else None,
+                watch=_watcher(bar, task) if alone else say_epoch,
             )
     shown = Table(
         *("", *MEASURES, "loss"),
@@ -257,9 +258,9 @@ def _open(config: RunConfig, folder: Path, console: Console) -> Prepared:
     return prepared
 
 
-def progress(console: Console) -> Progress:
+def progress(console: Console, *, shown: bool = True) -> Progress:
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    return Progress(*columns, console=console, transient=True, disable=not (shown and console.is_terminal))
 
 
 def encoding(bar: Progress) -> Callable[[str, int, int], None]:
@@ -277,13 +278,19 @@ def encoding(bar: Progress) -> Callable[[str, int, int], None]:
 def _watcher(bar: Progress, task: Any) -> Callable[[Epoch], None]:
     def watch(epoch: Epoch) -> None:
         bar.update(task, completed=epoch.number)
-        mark = ", best" if epoch.best else ""
-        bar.console.print(
-            f"epoch {epoch.number}: loss {epoch.loss:.3f},"
-            f" dev weighted F1 {epoch.dev['weighted_f1']:.2f}{mark}"
-        )
+        bar.console.print(_line(epoch))
 
     return watch
+
+
+def say_epoch(epoch: Epoch) -> None:
+    """For a process that shows no bar."""
+    Console(stderr=True).print(_line(epoch), soft_wrap=True)
+
+
+def _line(epoch: Epoch) -> str:
+    score, mark = epoch.dev["weighted_f1"], ", best" if epoch.best else ""
+    return f"epoch {epoch.number}: loss {epoch.loss:.3f}, dev weighted F1 {score:.2f}{mark}"
 
 
 def need_extra(*packages: str) -> None:

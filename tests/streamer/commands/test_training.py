@@ -78,6 +78,18 @@ def test_train_keeps_a_model_that_evaluate_measures(config: Path, tmp_path: Path
     assert "toy-speaker-gru-concat, test, without text and audio, " in " ".join(said.split())
 
 
+@pytest.mark.timeout(120)  # two Pythons
+def test_train_on_two_devices_says_each_epoch_once(
+    config: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The process of the first device does, straight to the terminal."""
+    lmam("train", config, "--data", tmp_path, "--accelerator", "cpu", "--devices", 2)
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert [line.partition(":")[0] for line in said] == ["epoch 1", "epoch 2"]
+    assert "dev weighted F1" in said[0]
+    assert said[0].endswith(", best")
+
+
 @pytest.mark.timeout(120)
 def test_a_finished_run_is_refused_without_resume_and_found_with_it(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
