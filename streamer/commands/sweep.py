@@ -44,12 +44,14 @@ def run(
 
     console, command = Console(stderr=True), command_line()
     paths, numbers = split_arguments(arguments, seeds)
-    folder = folder_of(data)
     names = _names(paths)
     if baseline is not None:
         baseline = names.get(Path(baseline), baseline)
     with worded(console):
         configs = [(names[p], read(p)) for p in paths]
+        for _, config in configs:
+            folder_of(data, config.data.corpus)  # refuses what needs one
+        folder = data or Path.cwd()
         if baseline is not None and baseline not in names.values():
             raise ConfigError(f"--baseline {baseline}: none of {', '.join(names.values())}")
         with progress(console) as bar:

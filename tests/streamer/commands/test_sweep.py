@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from models import data
+from models.data import formats
 from models.training import sweep as work
 from models.training.config import RunConfig
 from models.training.rows import pack
@@ -84,6 +85,21 @@ def test_a_stopped_sweep_says_where_finished_runs_are(
         sweep([str(c) for c in configs], tmp_path, seeds=["0"], jobs=1, results=kept, baseline=None)
     assert "kept in" in capsys.readouterr().err
     assert len(kept.read_text().splitlines()) == 1
+
+
+def test_corpora_named_by_their_paths_need_no_data_folder(
+    configs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them have to be: one named by what it is called asks for the folder."""
+    monkeypatch.delenv("LMAM_DATA", raising=False)
+    monkeypatch.setattr(formats, "read", lambda path: corpus())
+    (tmp_path / "mine.pkl").touch()
+    by_path = write_toml(tmp_path / "mine.toml", TOML.replace('"toy"', '"mine.pkl"'))
+    said = lmam("sweep", by_path, "--seeds", "0", "--json", "rows.jsonl")
+    assert "mine.pkl, test" in said
+    with pytest.raises(ConfigError, match="no data folder is named: --data"):
+        lmam("sweep", by_path, configs[0], "--seeds", "0", "--json", "more.jsonl")
+    assert not (tmp_path / "more.jsonl").exists()
 
 
 def test_a_baseline_that_is_not_swept_is_named(configs: tuple[Path, Path], tmp_path: Path) -> None:
