@@ -186,6 +186,7 @@ def facts(corpus: str, way: Protocol, model: str, fusion: str, chosen: str = "")
         "fusion": fusion,
         "context": "none" if model in (ALONE, "speaker") else "past",
         "protocol": f"{way.name}; {how}; scores over {scenes} scenes",
+        "leaks": "drop",  # in the key, too: rows of before that were learnt from leaks are not these
     }
 
 

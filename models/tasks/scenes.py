@@ -3,13 +3,15 @@
 MUStARD has text only here, so that the three streams are three readings of it, turn by turn: the words
 (MiniLM, frozen), the context (the mean of the words of the turns before), and a lexicon with the punctuation
 (`models.tasks.lexicon`). They take the places of text, audio and visual. UR-FUNNY (`models.data.ur_funny`)
-brings three modalities of its own. Only the last turn has a label.
+brings three modalities of its own. Only the last turn has a label. Scenes whose words stand in dev or
+test are no part of train (`models.data.check.drop_leaks`).
 
 Shape suffixes: K labelled turns, C labels, N turns of a scene, D features.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,12 +21,14 @@ import torch
 from torch import Tensor
 
 from models.data import mustard, ur_funny
+from models.data.check import drop_leaks
 from models.data.corpus import Conversation, Corpus, DataError
 from models.data.features import with_text
 from models.encoders.text import TextEncoder, pretrained
 from models.tasks.lexicon import Lexicon
 
 PUBLISHED, SHOWS = "published folds", "one show left out"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,27 @@ def protocols(
         lexicon = Lexicon.read(data / "lexicons" / "vader_lexicon.txt.gz")
         read = streams(next(iter(ways[PUBLISHED].values())), encoder(), lexicon, cache)
         return [
-            Protocol(name, {fold: _with(c, read) for fold, c in folds.items()})
+            Protocol(name, {fold: _with(c, read) for fold, c in _without_leaks(name, folds).items()})
             for name, folds in ways.items()
         ]
     if corpus != "ur_funny":
         raise DataError(f"no corpus {corpus!r} for this task; there are mustard and ur_funny")
     if path is None:
         raise DataError("ur_funny is not part of the data folder: --path names where its files lie")
-    whole = ur_funny.read(path)
-    if "text" not in whole.sizes():
-        whole = with_text(whole, encoder(), cache)
-    return [Protocol("published split", {"test": whole})]
+    name = "published split"
+    folds = _without_leaks(name, {"test": ur_funny.read(path)})
+    if "text" not in folds["test"].sizes():
+        folds = {"test": with_text(folds["test"], encoder(), cache)}
+    return [Protocol(name, folds)]
+
+
+def _without_leaks(name: str, folds: Mapping[str, Corpus]) -> dict[str, Corpus]:
+    """``folds`` without training labels whose words stand in dev or test of the same fold."""
+    found = {fold: drop_leaks(c, c) for fold, c in folds.items()}
+    dropped = sum(report.rows for _, report in found.values())
+    corpus = next(iter(folds.values())).name
+    log.info("%s, %s: %d labels of train dropped that stand in dev or test", corpus, name, dropped)
+    return {fold: kept for fold, (kept, _) in found.items()}
 
 
 def streams(

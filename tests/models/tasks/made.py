@@ -41,14 +41,17 @@ def rounds(items: int, count: int, seed: int = 0) -> Events:
 
 
 def scenes(folder: Path, count: int = 40) -> Path:
-    """A MUStARD folder: two shows, the speaker of a show decides the label, and so does the word "fine"."""
+    """A MUStARD folder: two shows, the speaker of a show decides the label, and so does the word "fine".
+
+    No scene has the words of another.
+    """
     made = {}
     for i in range(count):
         sarcastic, show = i % 2 == 0, ("ONE", "TWO")[i % 4 // 2]
         made[f"{i}_s"] = {
             "utterance": f"{'fine thanks' if sarcastic else 'how are'} you joey",
             "speaker": f"{show}{int(sarcastic)}",
-            "context": ["what are you doing", "fine"][: 1 + i % 2],
+            "context": [f"what are you doing {i}", "fine"][: 1 + i % 2],
             "context_speakers": ["A", "B"][: 1 + i % 2],
             "show": show,
             "sarcasm": sarcastic,

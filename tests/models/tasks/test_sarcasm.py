@@ -12,7 +12,7 @@ import torch
 from rich.progress import Progress
 
 from models.tasks import sarcasm
-from models.tasks.rows import Rows
+from models.tasks.rows import Rows, key
 from models.tasks.sarcasm import ALONE, ROOT, Found, Setup, main, parser, study
 from tests.models.encoders.test_text import small_encoder
 from tests.models.tasks.made import scenes
@@ -84,11 +84,21 @@ def test_every_row_is_stored_once(tmp_path: Path) -> None:
     for row in rows:
         assert set(row) == {
             *("table", "dataset", "model", "fusion", "context", "protocol", "seed", "parameters"),
-            *("fusion_parameters", "dev", "test", "epochs", "seconds", "commit", "key", "command"),
+            *("fusion_parameters", "dev", "test", "epochs", "seconds", "commit", "key", "command", "leaks"),
         }
+        assert row["leaks"] == "drop"
         assert (row["parameters"] > 0) == (row["model"] != "speaker")
     text = (folder / "rows.jsonl").read_text()
     assert rows_of(folder, "--fusions", ALONE, "concat") == [json.loads(line) for line in text.splitlines()]
+
+
+def test_rows_that_were_learnt_from_leaks_do_not_count_as_done(tmp_path: Path) -> None:
+    folder = scenes(tmp_path)
+    said = ("table", "dataset", "model", "fusion", "context", "protocol")
+    rows = [r for r in rows_of(folder, "--fusions", ALONE) if r["model"] == "speaker"]
+    old = [{**r, "key": key({name: r[name] for name in said})} for r in rows]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in old))
+    assert [r for r in rows_of(folder, "--fusions", ALONE) if r["model"] == "speaker"][2:] == rows
 
 
 def test_ur_funny_is_one_split_with_its_own_features(tmp_path: Path) -> None:

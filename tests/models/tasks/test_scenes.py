@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import json
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +17,7 @@ from models.data import mustard
 from models.data.corpus import DataError
 from models.tasks.lexicon import NAMES, Lexicon
 from models.tasks.scenes import PUBLISHED, SHOWS, alone, by_speaker, protocols, streams
+from tests.data import shared_data
 from tests.models.data.made import corpus, talk
 from tests.models.encoders.test_text import small_encoder
 from tests.models.tasks.made import scenes
@@ -86,6 +90,36 @@ def test_features_are_made_once_for_all_folds(tmp_path: Path) -> None:
     assert mustard.load(folder, 0).splits["test"][0].id in seen
 
 
+def test_scenes_whose_words_stand_in_dev_or_test_are_no_part_of_train(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One sentence in scenes of both shows: where it is asked, or chooses, it is not learnt from."""
+    folder = scenes(tmp_path)
+    path = folder / "mustard" / "sarcasm_data.json.gz"
+    made = json.loads(gzip.decompress(path.read_bytes()))
+    twice = [name for name, scene in made.items() if scene["speaker"] in ("ONE1", "TWO0")][:6]
+    for name in twice:
+        made[name]["utterance"] = "Is this what you call, a joke?"
+    path.write_bytes(gzip.compress(json.dumps(made).encode()))
+    with caplog.at_level(logging.INFO, "models.tasks.scenes"):
+        ways = protocols("mustard", folder, None, None, small_encoder)
+    for way in ways:
+        left = 0
+        for fold in way.folds.values():
+            asked = {c.id for s in ("dev", "test") for c in fold.splits[s]}
+            learnt = {c.id for c in fold.splits["train"]}
+            assert not (learnt & set(twice) and asked & set(twice))
+            left += len(made) - len(asked) - len(learnt)
+        assert left > 0
+        assert f"mustard, {way.name}: {left} labels of train dropped that stand in dev or test" in caplog.text
+
+
+def test_the_leaks_of_mustard_itself_are_left_out() -> None:
+    data = shared_data("mustard").parent
+    ways = protocols("mustard", data, None, None, small_encoder)
+    assert [sum(len(c.splits["train"]) for c in way.folds.values()) for way in ways] == [2404, 1811]
+
+
 def ur_funny(folder: Path, *, words: bool) -> Path:
     """A folder of UR-FUNNY with 12 clips of one context sentence; two words a sentence."""
     random = np.random.default_rng(0)
@@ -98,7 +132,7 @@ def ur_funny(folder: Path, *, words: bool) -> Path:
 
     def language(i: int) -> Mapping[str, object]:
         ids = {"punchline_embedding_indexes": [i, 1], "context_embedding_indexes": [[2, 3]]}
-        said = {"punchline_sentence": "fine thanks", "context_sentences": ["how are you"]}
+        said = {"punchline_sentence": "fine thanks", "context_sentences": [f"how are you {i}"]}
         return said if words else ids
 
     files: dict[str, object] = {
@@ -123,6 +157,17 @@ def test_ur_funny_brings_its_own_modalities_and_words_are_encoded(
     (fold,) = way.folds.values()
     assert [len(fold.splits[s]) for s in ("train", "dev", "test")] == [8, 2, 2]
     assert fold.sizes() == {"text": width, "audio": 4, "visual": 5}
+
+
+def test_clips_of_ur_funny_that_say_the_same_are_no_part_of_train(tmp_path: Path) -> None:
+    folder = ur_funny(tmp_path, words=True)
+    path = folder / "language_sdk.pkl"
+    said = pickle.loads(path.read_bytes())
+    for i in (0, 11):  # one of train, one of test
+        said[i]["punchline_sentence"] = "that is what they all said"
+    path.write_bytes(pickle.dumps(said))
+    (way,) = protocols("ur_funny", tmp_path, folder, None, small_encoder)
+    assert [c.id for c in way.folds["test"].splits["train"]] == [str(i) for i in range(1, 8)]
 
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
