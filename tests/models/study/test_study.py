@@ -104,6 +104,15 @@ def test_rows_of_older_data_are_replaced_by_newer_ones() -> None:
     assert list(report.by_config([old, new])[e.config.digest()]) == [1]
 
 
+def test_rows_of_a_task_that_learnt_from_leaks_stay_until_one_without_them_is_stored() -> None:
+    of = {"table": "sarcasm", "model": "speaker", "fusion": "none", "protocol": "folds"}
+    old = [{**row(entries()[0], seed, 50.0), **of} for seed in (0, 1)]
+    new = {**old[0], "leaks": "drop", "test": {"weighted_f1": 60.0}}
+    assert "| speaker | none | 50.0" in report.tasks(old)[0]
+    (summary,) = report.tasks([*old, new])[1]
+    assert (summary["mean"], summary["seeds"]) == (60.0, [0])
+
+
 def test_an_unknown_table_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(TrainingError, match="mosi-rank"):
         chosen(["nonsense"], "abc")
