@@ -21,19 +21,33 @@ CORPORA: dict[str, Callable[..., Corpus]] = {
     "mustard": mustard.load,
     "ravdess": ravdess.load,
 }
+# Where below the data folder a corpus lies: what a path to it, or to its folder, is known by.
+FILES = {
+    "meld": meld.FILE,
+    "iemocap6": iemocap6.FILE,
+    "mosi": mosi.FILE,
+    "emorynlp": emorynlp.FILE,
+    "dailydialog": dailydialog.FILE,
+    "mustard": mustard.FILE,
+    "ravdess": ravdess.FILE,
+}
 
 
 def load(name: str, folder: Path | None = None, **options: Any) -> Corpus:
     """The corpus ``name`` from ``folder``, which holds a folder for each; ``options`` go to its reader.
 
-    ``name`` may also be a path, as it is or below ``folder``, in a format of `models.data.formats`.
+    ``name`` may also be a path, as it is or below ``folder``: to one of these corpora where it lies in a data
+    folder, or in a format of `models.data.formats`.
 
     Raises:
         DataError: no such corpus, its files are missing, damaged or lack a column, or its splits share
             what they claim not to.
     """
     if name not in CORPORA:
-        return formats.read(_path(name, folder), **options)
+        path = _path(name, folder)
+        if (own := _own(path)) is None:
+            return formats.read(path, **options)
+        name, folder = own
     if folder is None or not folder.is_dir():
         where = "no data folder" if folder is None else f"{folder}: no such folder"
         raise DataError(f"{where}; expected --data with the folder that holds {name}'s files")
@@ -53,3 +67,14 @@ def _path(name: str, folder: Path | None) -> Path:
         if path.exists():
             return path
     raise DataError(f"no corpus and no path {name!r}; there are {', '.join(CORPORA)}, and {formats.KNOWN}")
+
+
+def _own(path: Path) -> tuple[str, Path] | None:
+    """The corpus whose file or folder ``path`` is, with the data folder; None where it is none of them."""
+    path = path.absolute()
+    for name, file in FILES.items():
+        for folder in path.parents[:2]:
+            where = folder / file
+            if path in (where, where.parent) and where.is_file():
+                return name, folder
+    return None

@@ -16,6 +16,7 @@ import numpy as np
 from models.data import table
 from models.data.corpus import Conversation, Corpus, DataError
 
+FILE = "dailydialog/dailydialog.jsonl.gz"
 LABELS = ("no_emotion", "happiness", "surprise", "sadness", "anger", "disgust", "fear")
 SPLITS = {"train": "train", "valid": "dev", "test": "test"}
 
@@ -26,7 +27,7 @@ def load(folder: Path) -> Corpus:
     Raises:
         DataError: the file is absent or damaged, or a dialogue lacks a field.
     """
-    path = folder / "dailydialog" / "dailydialog.jsonl.gz"
+    path = folder / FILE
     table.existing(path, "DailyDialog's dialogues")
     splits: dict[str, list[Conversation]] = {"train": [], "dev": [], "test": []}
     try:

@@ -15,6 +15,7 @@ from models.data import table
 from models.data.corpus import Conversation, Corpus, DataError
 from models.data.meld import episode
 
+FILE = "emorynlp/emorynlp.csv.gz"
 LABELS = ("Neutral", "Joyful", "Peaceful", "Powerful", "Scared", "Mad", "Sad")
 SPLITS = {"train": "train", "valid": "dev", "test": "test"}
 COLUMNS = ("split", "Utterance", "Speaker", "Emotion", "Scene_ID", "Utterance_ID", "Season", "Episode")
@@ -27,7 +28,7 @@ def load(folder: Path) -> Corpus:
     Raises:
         DataError: the file is absent, damaged or lacks a column.
     """
-    path = folder / "emorynlp" / "emorynlp.csv.gz"
+    path = folder / FILE
     rows = table.rows(path, COLUMNS, "EmoryNLP's utterances", NUMBERS)
     splits: dict[str, list[Conversation]] = {"train": [], "dev": [], "test": []}
     for (split, *_), scene in table.by(rows, "split", "Season", "Episode", "Scene_ID").items():

@@ -18,6 +18,7 @@ from models.data import table
 from models.data.corpus import Conversation, Corpus, DataError
 from models.data.meld import MEASURES
 
+FILE = "iemocap/iemocap6_text_prosody.csv.gz"
 LABELS = ("happy", "sad", "neutral", "angry", "excited", "frustrated")
 NAMES = {
     "hap": "happy",
@@ -37,7 +38,7 @@ def load(folder: Path, measures: Sequence[str] = MEASURES) -> Corpus:
     Raises:
         DataError: the file is absent, damaged or lacks a column.
     """
-    path = folder / "iemocap" / "iemocap6_text_prosody.csv.gz"
+    path = folder / FILE
     whole = table.rows(path, COLUMNS, "IEMOCAP-6's text and prosody", ("turn",))
     splits: dict[str, tuple[Conversation, ...]] = {"train": (), "dev": (), "test": ()}
     for (split, id_), rows in table.by(whole, "split", "dialogue_id").items():

@@ -16,6 +16,7 @@ import numpy as np
 from models.data import table
 from models.data.corpus import Conversation, Corpus, DataError
 
+FILE = "meld/meld_text_prosody.csv.gz"
 LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
 MEASURES = (
     "duration",
@@ -56,7 +57,7 @@ def dialogues(folder: Path) -> dict[str, list[list[table.Row]]]:
     Raises:
         DataError: the file is absent, damaged or lacks a column.
     """
-    path = folder / "meld" / "meld_text_prosody.csv.gz"
+    path = folder / FILE
     rows = table.rows(path, COLUMNS, "MELD's text and prosody", NUMBERS)
     found = table.by(rows, "split", "dialogue_id")
     out: dict[str, list[list[table.Row]]] = {ours: [] for ours in SPLITS}

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from models.data import table
 from models.data.corpus import Conversation, Corpus, DataError
 
+FILE = "mosi/mosi_utterance_features.npz"
 LABELS = ("negative", "positive")
 ARRAYS = {"text": "text", "audio": "audio", "visual": "video"}
 OTHERS = ("label", "video_id", "utterance", "split", "transcript")
@@ -33,7 +34,7 @@ def load(folder: Path) -> Corpus:
     Raises:
         DataError: the file is absent, damaged or lacks an array.
     """
-    arrays = _read(folder / "mosi" / "mosi_utterance_features.npz")
+    arrays = _read(folder / FILE)
     videos: dict[str, list[int]] = {}
     for i, video in enumerate(arrays["video_id"].tolist()):
         videos.setdefault(video, []).append(i)

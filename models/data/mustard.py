@@ -19,6 +19,7 @@ import numpy as np
 from models.data import table
 from models.data.corpus import UNLABELLED, Conversation, Corpus, DataError
 
+FILE = "mustard/sarcasm_data.json.gz"
 LABELS = ("sincere", "sarcastic")
 FOLDS = 5
 DEV_SHARE, DEV_SEED = 8, 0  # one in eight of the train scenes, of each label, is dev
@@ -76,7 +77,7 @@ def _drawn(train: Sequence[str], scenes: Scenes) -> set[str]:
 
 
 def _scenes(folder: Path) -> Scenes:
-    path = folder / "mustard" / "sarcasm_data.json.gz"
+    path = folder / FILE
     table.existing(path, "MUStARD's scenes")
     wanted = ("utterance", "speaker", "context", "context_speakers", "show", "sarcasm")
     try:

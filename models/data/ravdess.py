@@ -14,6 +14,7 @@ import numpy as np
 from models.data import table
 from models.data.corpus import Conversation, Corpus, DataError
 
+FILE = "ravdess/manifest.csv"
 LABELS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 SPLITS = {"train": "train", "valid": "dev", "test": "test"}
 COLUMNS = ("path", "emotion", "speaker", "split", "text")
@@ -25,7 +26,7 @@ def load(folder: Path) -> Corpus:
     Raises:
         DataError: a file is absent, damaged or lacks a column.
     """
-    path = folder / "ravdess" / "manifest.csv"
+    path = folder / FILE
     clips = table.rows(path, COLUMNS, "RAVDESS's clips")
     seen = folder / "ravdess" / "face_action_units.csv.gz"
     faces = table.rows(seen, ("path",), "RAVDESS's action units")

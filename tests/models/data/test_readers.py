@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.data import CORPORA, load
+from models.data import CORPORA, FILES, load, meld
 from models.data.corpus import Corpus, DataError
 from models.data.mustard import shows
 from tests.data import shared_data
@@ -57,6 +57,29 @@ def test_every_row_of_a_conversation_has_its_place(name: str) -> None:
     assert len({c.id for c in conversations}) == len(conversations)
     ids = [u for c in conversations for u in c.utterances]
     assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_path_to_a_corpus_of_the_data_folder_is_that_corpus(name: str) -> None:
+    """Its folder, or the file that is read, with and without a data folder beside."""
+    path = shared_data() / FILES[name]
+    splits = {s: [c.id for c in part] for s, part in read(name).splits.items()}
+    for found in (load(str(path)), load(str(path.parent)), load(path.parent.name + "/", shared_data())):
+        assert found.name == name
+        assert {s: [c.id for c in part] for s, part in found.splits.items()} == splits
+
+
+def test_a_folder_that_only_has_the_name_of_a_corpus_is_read_by_its_format(tmp_path: Path) -> None:
+    features = tmp_path / "meld" / "iemocap_features_roberta.pkl"
+    features.parent.mkdir()
+    write(features, "COSMIC", IEMOCAP)
+    assert load(str(features)).sizes().keys() == {"text"}
+    with pytest.raises(DataError, match="in no known format"):
+        load(str(features.parent))
+    (tmp_path / meld.FILE).touch()
+    assert load(str(features)).sizes().keys() == {"text"}
+    with pytest.raises(DataError, match=r"meld_text_prosody\.csv\.gz"):
+        load(str(features.parent))
 
 
 def test_missing_prosody_is_nan() -> None:
