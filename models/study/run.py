@@ -19,7 +19,7 @@ from models.training.config import TrainingError
 from models.training.features import CACHE
 from models.training.rows import Row
 from models.training.run import key
-from models.training.sweep import Job, data_of, sweep
+from models.training.sweep import Job, Notes, data_of, sweep
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -49,15 +49,19 @@ def chosen(tables: Sequence[str], stages: str) -> list[Entry]:
 def jobs(rows: Sequence[Entry], data: Path, cache: Path, seeds: int | None = None) -> dict[str, list[Job]]:
     """The runs of ``rows`` by corpus, in order, each once; ``seeds`` limits them to the first few.
 
+    What was done to the data is logged, as by `models.training.sweep.plan`.
+
     Raises:
         DataError: a corpus is missing or damaged.
     """
     out: dict[str, dict[str, Job]] = {}
+    notes = Notes()
     for e in rows:
         corpus = e.config.data.corpus
-        digest = data_of(e.config, data, cache).digest
+        prepared = data_of(e.config, data, cache)
+        notes.log(prepared)
         for seed in e.seeds[:seeds]:
-            k = key(e.config, seed, digest)
+            k = key(e.config, seed, prepared.digest)
             out.setdefault(corpus, {}).setdefault(k, Job(f"{e.table}: {e.name}", e.config, seed, k, COMMAND))
     return {corpus: list(found.values()) for corpus, found in out.items()}
 

@@ -53,20 +53,38 @@ def plan(
 ) -> list[Job]:
     """Every configuration with every seed; text features are made here, so that workers find them.
 
+    What was done to the data (`Prepared.notes`) is logged, once where several configurations read the same.
+
     Raises:
         See `models.training.features.open_data`; a `TrainingError` names the configuration, also where its
             precision needs a package that is missing.
     """
-    out = []
+    out, notes = [], Notes()
     for name, config in configs:
         try:
             if config.train.precision != FLOAT32:
                 need("lightning_fabric")
-            digest = data_of(config, folder, cache, say).digest
+            prepared = data_of(config, folder, cache, say)
         except TrainingError as error:
             raise TrainingError(f"{name}: {error}") from error
+        notes.log(prepared)
+        digest = prepared.digest
         out += [Job(name, config, s, key(config, s, digest), command) for s in seeds]
     return out
+
+
+class Notes:
+    """What is said of data, each thing once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def log(self, prepared: Prepared) -> None:
+        """Log the notes of ``prepared`` that were not said yet."""
+        for note in prepared.notes:
+            if note not in self._said:
+                self._said.add(note)
+                log.info("%s", note)
 
 
 def sweep(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from models import data
 from models.study import report
 from models.study.plan import SEEDS, Entry, entries, recipe
-from models.study.run import chosen, main
+from models.study.run import chosen, jobs, main
 from models.study.words import TABLES
 from models.training import rows
 from models.training.config import TrainingError
+from tests.models.training.corpora import config, leaky
 
 
 def row(entry: Entry, seed: int, f1: float) -> dict[str, Any]:
@@ -111,6 +114,17 @@ def test_rows_of_a_task_that_learnt_from_leaks_stay_until_one_without_them_is_st
     assert "| speaker | none | 50.0" in report.tasks(old)[0]
     (summary,) = report.tasks([*old, new])[1]
     assert (summary["mean"], summary["seeds"]) == (60.0, [0])
+
+
+def test_labels_that_are_dropped_are_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(data.CORPORA, "toy", lambda folder: leaky())
+    some = [Entry("a", "toy", f, config(**{"model.fusion": f}), (0, 1)) for f in ("add", "concat")]
+    with caplog.at_level(logging.INFO, "models"):
+        assert len(jobs(some, tmp_path, tmp_path)["toy"]) == 4
+    (said,) = caplog.messages
+    assert "labels dropped that stand in dev or test of toy" in said
 
 
 def test_an_unknown_table_is_named_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import signal
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +22,7 @@ from models.training.run import run
 from models.training.sweep import Job, Line, forkserver, lines, plan, sweep
 from models.training.train import launch
 from tests.data import shared_data
-from tests.models.training.corpora import config, corpus
+from tests.models.training.corpora import config, corpus, leaky
 
 TWO = (
     ("concat", config(**{"train.epochs": 1})),
@@ -47,6 +48,16 @@ def test_every_configuration_runs_with_every_seed_and_each_row_is_kept_at_once(f
     assert kept == [1, 2, 3, 4]
     assert [(r["fusion"], r["seed"]) for r in found] == [("concat", 0), ("concat", 1), ("add", 0), ("add", 1)]
     assert all(r["command"] == "lmam sweep" for r in found)
+
+
+def test_rows_that_are_dropped_are_said_once_for_configurations_of_the_same_data(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(data.CORPORA, "toy", lambda folder: leaky())
+    with caplog.at_level(logging.INFO, "models"):
+        jobs(folder)
+    (said,) = caplog.messages
+    assert "labels dropped that stand in dev or test of toy" in said
 
 
 def test_only_what_is_missing_is_run(folder: Path) -> None:

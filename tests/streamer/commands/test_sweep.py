@@ -17,7 +17,7 @@ from models.training.sweep import Job, lines
 from streamer.commands.sweep import run as sweep
 from streamer.commands.sweep import split_arguments, table
 from streamer.errors import ConfigError
-from tests.models.training.corpora import corpus, write_toml
+from tests.models.training.corpora import corpus, leaky, write_toml
 from tests.streamer.commands.test_training import TOML, lmam
 
 
@@ -61,6 +61,14 @@ def test_a_sweep_keeps_rows_and_prints_one_table(configs: tuple[Path, Path], tmp
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 4
     line = next(part for part in again.splitlines() if "│ add" in part)
     assert "baseline" in line
+
+
+def test_a_sweep_says_how_many_labels_are_dropped(
+    configs: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(data.CORPORA, "toy", lambda folder: leaky())
+    said = lmam("sweep", *configs, "--seeds", "0", "--data", tmp_path, "--json", "rows.jsonl")
+    assert " ".join(said.split()).count("labels dropped") == 1
 
 
 def test_a_stopped_sweep_says_where_finished_runs_are(
