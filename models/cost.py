@@ -83,13 +83,24 @@ def _flops(fusion: Fusion, modalities: int, dim: int) -> int:
     return int(counter.get_total_flops())
 
 
-def table(*, dim: int = 512, modalities: int = 3, window: int = 16) -> list[Cost]:
-    """Every fusion that there is, `RANKED` at each of `RANKS` that ``dim`` allows; by weights.
+def table(*, dim: int = 512, modalities: int = 3, window: int = 16) -> tuple[list[Cost], list[str]]:
+    """Every fusion that can have these sizes, `RANKED` at each of `RANKS` that ``dim`` allows; by weights.
+
+    Beside them why the others are left out, a line a fusion.
 
     Raises:
-        ValueError: sizes that a fusion cannot have.
+        ValueError: sizes that no fusion can have.
     """
-    sizes = {"dim": dim, "modalities": modalities, "window": window}
-    rows = [measure(name, **sizes) for name in fusions.FUSIONS if name not in RANKED]
-    rows += [measure(name, **sizes, rank=rank) for name in RANKED for rank in RANKS if rank <= dim]
-    return sorted(rows, key=lambda cost: (cost.weights, cost.parameters, cost.name))
+    wanted: list[tuple[str, dict[str, int]]] = [(name, {}) for name in fusions.FUSIONS if name not in RANKED]
+    for name in RANKED:
+        ranks = [rank for rank in RANKS if rank <= dim] or [min(RANKS)]
+        wanted += [(name, {"rank": rank}) for rank in ranks]
+    rows, left_out = [], []
+    for name, options in wanted:
+        try:
+            rows.append(measure(name, dim=dim, modalities=modalities, window=window, **options))
+        except ValueError as error:
+            left_out.append(str(error))
+    if not rows:
+        raise ValueError(left_out[0])
+    return sorted(rows, key=lambda cost: (cost.weights, cost.parameters, cost.name)), left_out

@@ -17,17 +17,19 @@ from .common import write_json
 
 
 def params(dim: int, modalities: int, window: int, json_file: Path | None) -> None:
-    """Print the cost of every fusion, and write it as JSON.
+    """Print the cost of every fusion, and which cannot have these sizes, and write both as JSON.
 
     Raises:
-        ConfigError: sizes that a fusion cannot have. StreamerError: the file cannot be written.
+        ConfigError: sizes that no fusion can have. StreamerError: the file cannot be written.
     """
     try:
-        costs = table(dim=dim, modalities=modalities, window=window)
+        costs, left_out = table(dim=dim, modalities=modalities, window=window)
     except ValueError as error:
         raise ConfigError(f"{error}; set --dim, --modalities or --window") from error
     console = Console()
     console.print(fitting(console, costs, dim, modalities, window))
+    for why in left_out:
+        console.print(f"left out: {why}", highlight=False, soft_wrap=True)
     write_json(
         json_file,
         {
@@ -36,6 +38,7 @@ def params(dim: int, modalities: int, window: int, json_file: Path | None) -> No
             "window": window,
             "self_attention_weights": self_attention_weights(dim),
             "fusions": [{**asdict(cost), "share": float(cost.share(dim))} for cost in costs],
+            "left_out": left_out,
         },
     )
 

@@ -78,22 +78,34 @@ def test_the_cost_of_a_step_grows_with_the_window_alone() -> None:
 
 
 def test_the_table_has_every_fusion_and_every_rank_that_fits() -> None:
-    names = [cost.name for cost in table(dim=32)]
+    names = [cost.name for cost in table(dim=32)[0]]
     assert {name.partition(", ")[0] for name in names} == set(FUSIONS)
     assert [r for r in RANKS if f"lmam, rank {r}" in names] == [8, 16, 32]
 
 
 def test_nothing_stands_in_the_table_twice() -> None:
     """Neither by name, nor a default beside the rank that it has."""
-    rows = table(dim=64)
+    rows, left_out = table(dim=64)
+    assert not left_out
     assert len({cost.name for cost in rows}) == len(rows)
     for name in RANKED:
         own = [(c.parameters, c.state_bytes) for c in rows if c.name.partition(", ")[0] == name]
         assert len(own) == len(set(own)) == len(RANKS)
 
 
+@pytest.mark.parametrize(
+    ("dim", "why"), [(8, "rank 16: expected 1 to 8"), (18, "4 heads do not divide"), (4, "")]
+)
+def test_a_fusion_that_cannot_have_the_sizes_is_left_out_and_named(dim: int, why: str) -> None:
+    rows, left_out = table(dim=dim)
+    assert any(why in line for line in left_out)
+    assert {part.partition(", ")[0] for part in (*(cost.name for cost in rows), *left_out)} == set(FUSIONS)
+
+
 def test_sizes_that_cannot_be_are_named() -> None:
     with pytest.raises(ValueError, match="lmam, 3 modalities of width 8: rank 16: expected 1 to 8"):
         measure("lmam", dim=8)
+    with pytest.raises(ValueError, match="0 modalities of width 16"):
+        table(dim=16, modalities=0)
     with pytest.raises(ValueError, match="no fusion 'nope'"):
         measure("nope", dim=8)

@@ -36,7 +36,7 @@ def test_every_fusion_stands_in_the_table_and_in_the_file(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("dim", "width"), [(512, 80), (1024, 80), (512, 60), (64, 120)])
 def test_no_name_and_no_number_is_broken(dim: int, width: int) -> None:
     """A narrow terminal has fewer columns, each of them whole."""
-    costs = table(dim=dim)
+    costs, _ = table(dim=dim)
     console = Console(width=width, file=io.StringIO())
     console.print(bench.fitting(console, costs, dim, 3, 16))
     assert isinstance(console.file, io.StringIO)
@@ -50,9 +50,19 @@ def test_no_name_and_no_number_is_broken(dim: int, width: int) -> None:
     assert ("weights" in titles) == (width >= 80)
 
 
+def test_what_cannot_have_the_sizes_is_named_below_the_table(tmp_path: Path) -> None:
+    file = tmp_path / "cost.json"
+    done = CliRunner().invoke(app, ["bench", "params", "--dim", "18", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    why = "self-attention, 3 modalities of width 18: 4 heads do not divide a width of 18"
+    assert f"left out: {why}" in done.output
+    assert why in json.loads(file.read_text())["left_out"]
+    assert "lmam, rank 16" in done.output
+
+
 def test_sizes_that_cannot_be_are_an_error_of_usage() -> None:
-    with pytest.raises(ConfigError, match=r"width 4: .*set --dim"):
-        bench.params(4, 3, 16, None)
+    with pytest.raises(ConfigError, match=r"0 modalities of width 16: .*set --dim"):
+        bench.params(16, 0, 16, None)
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
