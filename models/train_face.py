@@ -1,7 +1,9 @@
 """Train the face network on FER+ (``python -m models.train_face --help``).
 
 Targets are the vote distributions of FER+ (Barsoum et al., 2016); pictures that most people called
-"unknown" or "no face" are left out.  The epoch is chosen on the valid split; test is read once, at the end.
+"unknown" or "no face" are left out.  A second head learns the labels that the same pictures have in FER2013:
+it shapes the embedding, is measured and is not kept.  The epoch is chosen on the valid split; test is read
+once, at the end.
 """
 
 from __future__ import annotations
@@ -30,20 +32,23 @@ from models.checkpoint import WEIGHTS
 from models.encoders.face import LABELS, SIZE, Config, FaceNet, normalise
 
 K = len(LABELS)
-NAME, VERSION = "lmam-face", "0.1.0"
-DATA = ["FER+ votes (Barsoum et al., 2016)", "FER2013 images (Goodfellow et al., 2013)"]
+NAME, VERSION = "lmam-face", "0.2.0"
+OTHERS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # FER2013's order
+DATA = ["FER+ votes (Barsoum et al., 2016)", "FER2013 images and labels (Goodfellow et al., 2013)"]
 LICENCES = {
     "FER+ labels": "MIT",
-    "FER2013 images": "web images released for an ICML 2013 challenge, research",
+    "FER2013 images and labels": "web images released for an ICML 2013 challenge, research",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """``images_NHW`` uint8 and ``votes_NK`` float32, votes of the eight emotions (never all zero)."""
+    """``images_NHW`` uint8; ``votes_NK`` float32, votes of the eight emotions (never all zero); ``others_N``
+    int64, FER2013's labels as indices into `OTHERS`, -1 where there is none (None: nowhere)."""
 
     images_NHW: Tensor
     votes_NK: Tensor
+    others_N: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images_NHW)
@@ -65,6 +70,7 @@ def read(folder: Path, split: str) -> Faces:
     try:
         with path.open("rb") as file, np.load(file) as archive:
             images, votes = archive[f"images_{split}"], archive[f"votes_{split}"]
+            others = archive.get(f"fer2013_{split}", np.full(len(images), -1)).astype(np.int64)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; --data names the folder that holds ferplus/") from None
     except (OSError, KeyError, EOFError, zipfile.BadZipFile, lzma.LZMAError, ValueError) as error:
@@ -72,7 +78,21 @@ def read(folder: Path, split: str) -> Faces:
     if images.shape[1:] != (SIZE, SIZE) or votes.shape != (len(images), K + 2):
         raise ValueError(f"{path}: images {images.shape} and votes {votes.shape} are not FER+")
     kept = (votes.argmax(1) < K) & (votes[:, :K].sum(1) > 0)
-    return Faces(torch.from_numpy(images[kept]), torch.from_numpy(votes[kept][:, :K].astype(np.float32)))
+    votes_NK = torch.from_numpy(votes[kept][:, :K].astype(np.float32))
+    return Faces(torch.from_numpy(images[kept]), votes_NK, torch.from_numpy(others[kept]))
+
+
+def fer2013(path: Path) -> tuple[Tensor, Tensor]:
+    """The test images of the archive ``path`` and their FER2013 labels, where those are known.
+
+    Raises:
+        ValueError: the archive lacks them.
+    """
+    with np.load(path) as archive:
+        if "fer2013_test" not in archive:
+            raise ValueError(f"{path}: no FER2013 labels (fer2013_test) in it")
+        images, labels = archive["images_test"], archive["fer2013_test"].astype(np.int64)
+    return torch.from_numpy(images[labels >= 0]), torch.from_numpy(labels[labels >= 0])
 
 
 def augment(images_NHW: Tensor, rng: torch.Generator) -> Tensor:
@@ -121,9 +141,17 @@ def _erase(x: Tensor, uniform: Callable[[float, float], Tensor], share: float) -
 
 @torch.inference_mode()
 def logits_of(net: FaceNet, faces: Faces, batch: int = 256) -> Tensor:
-    """``[N, K]`` of all ``faces``, without augmentation."""
+    """``[N, K]`` of all ``faces``, without augmentation, as they are read live."""
     net.eval()
-    return torch.cat([net(normalise(part))[1] for part in _batches(faces.images_NHW, batch)])
+    return torch.cat([net.both_ways(normalise(part))[1] for part in _batches(faces.images_NHW, batch)])
+
+
+@torch.inference_mode()
+def others_accuracy(net: FaceNet, head: nn.Linear, images_NHW: Tensor, label_N: Tensor) -> float:
+    """Share of the images whose FER2013 label ``head`` gives."""
+    net.eval()
+    parts = [head(net.both_ways(normalise(part))[0]) for part in _batches(images_NHW, 256)]
+    return (torch.cat(parts).argmax(1) == label_N).float().mean().item()
 
 
 def _batches(items: Tensor, size: int) -> tuple[Tensor, ...]:
@@ -190,6 +218,7 @@ class Plan:
     rate: float = 2e-3
     decay: float = 0.02
     average: float = 0.998  # of the moving average of the weights that is kept
+    others: float = 0.3  # weight of the loss of FER2013's labels
 
 
 class Trainer:
@@ -200,10 +229,13 @@ class Trainer:
         self._rng = torch.Generator().manual_seed(plan.seed)
         self._train, self._targets, self._plan = train, train.targets(), plan
         self._net = FaceNet(config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._others = nn.Linear(config.embedding, len(OTHERS))
         self.average = copy.deepcopy(self._net).requires_grad_(False)
+        self.others = copy.deepcopy(self._others).requires_grad_(False)
         self.steps = max(1, len(train) // plan.batch)  # an epoch; the rest is drawn in another
         self._done = 0
-        self._solver = torch.optim.AdamW(self._net.parameters(), lr=plan.rate, weight_decay=plan.decay)
+        parameters = [*self._net.parameters(), *self._others.parameters()]
+        self._solver = torch.optim.AdamW(parameters, lr=plan.rate, weight_decay=plan.decay)
 
     def epoch(self, progress: Progress | None = None, task: int = 0) -> float:
         self._net.train()
@@ -219,24 +251,36 @@ class Trainer:
         for group in self._solver.param_groups:
             group["lr"] = self._plan.rate * self._shape()
         x = normalise(augment(self._train.images_NHW[batch], self._rng))
-        loss = F.cross_entropy(self._net(x.to(memory_format=torch.channels_last))[1], self._targets[batch])
+        embedding_NE, logits_NK = self._net(x.to(memory_format=torch.channels_last))
+        loss = F.cross_entropy(logits_NK, self._targets[batch]) + self._loss_of_others(embedding_NE, batch)
         self._solver.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._solver.step()
         self._done += 1
         keep = min(self._plan.average, self._done / (self._done + 10))
-        for mine, theirs in zip(
-            self.average.state_dict().values(), self._net.state_dict().values(), strict=True
-        ):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - keep)
-            else:
-                mine.copy_(theirs)
+        _follow(self.average, self._net, keep)
+        _follow(self.others, self._others, keep)
         return loss.item()
+
+    def _loss_of_others(self, embedding_NE: Tensor, batch: Tensor) -> Tensor:
+        labels_N = self._train.others_N
+        if labels_N is None or bool((labels_N[batch] < 0).all()):
+            return embedding_NE.new_zeros(())
+        logits_NL = self._others(F.dropout(embedding_NE, self._net.config.dropout))
+        loss = F.cross_entropy(logits_NL, labels_N[batch], ignore_index=-1, label_smoothing=0.1)
+        return self._plan.others * loss
 
     def _shape(self) -> float:
         share = self._done / (self.steps * self._plan.epochs)
         return min(1.0, share / 0.05 + 0.02) * (0.5 + 0.5 * math.cos(math.pi * share))
+
+
+def _follow(average: nn.Module, net: nn.Module, keep: float) -> None:
+    for mine, theirs in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if mine.is_floating_point():
+            mine.lerp_(theirs, 1 - keep)
+        else:
+            mine.copy_(theirs)
 
 
 def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -> dict[str, object]:
@@ -252,6 +296,7 @@ def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -
     parameters = sum(p.numel() for p in trainer.average.parameters())
     console.print(f"{len(faces)} train, {len(valid)} valid, {len(test)} test faces; {parameters} parameters")
     best, chosen, epoch_of_best = -1.0, copy.deepcopy(trainer.average), 0
+    others = copy.deepcopy(trainer.others)
     with _bar(console) as progress:
         task = progress.add_task("training", total=min(plan.epochs, plan.stop or plan.epochs) * trainer.steps)
         for epoch in range(min(plan.epochs, plan.stop or plan.epochs)):
@@ -260,6 +305,7 @@ def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -
             progress.console.print(f"epoch {epoch + 1}: train loss {loss:.4f}, valid accuracy {score:.4f}")
             if score > best:
                 best, chosen, epoch_of_best = score, copy.deepcopy(trainer.average), epoch + 1
+                others = copy.deepcopy(trainer.others)
                 calibrate(chosen, valid)
                 chosen.save(
                     out, facts({"valid_accuracy": best, "finished": False})
@@ -271,6 +317,7 @@ def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -
         "valid_accuracy": accuracy(logits_of(chosen, valid), valid),
         "n": {"train": len(faces), "valid": len(valid), "test": len(test)},
         "per_class": per_class(logits, test),
+        **_by_others(chosen, others, folder, faces),
         "chosen_epoch": epoch_of_best,
         "parameters": parameters,
         "seconds": time.monotonic() - started,
@@ -278,6 +325,12 @@ def train(data: Path, out: Path, config: Config, plan: Plan, console: Console) -
     }
     chosen.save(out, facts(report))
     return report
+
+
+def _by_others(net: FaceNet, head: nn.Linear, folder: Path, train: Faces) -> dict[str, float]:
+    if train.others_N is None or bool((train.others_N < 0).all()):
+        return {}
+    return {"fer2013_accuracy": others_accuracy(net, head, *fer2013(folder / "ferplus_eval.npz"))}
 
 
 def facts(report: dict[str, object]) -> dict[str, object]:
@@ -336,7 +389,8 @@ def _train(args: argparse.Namespace, console: Console) -> None:
     n = report["n"]
     assert isinstance(n, dict)
     console.print(
-        f"seed {args.seed}: test accuracy {report['test_accuracy']:.4f} (n = {n['test']}), valid "
+        f"seed {args.seed}: test accuracy {report['test_accuracy']:.4f} (n = {n['test']}), FER2013's labels "
+        f"{report.get('fer2013_accuracy', math.nan):.4f}, valid "
         f"{report['valid_accuracy']:.4f}, {report['parameters']} parameters, {report['seconds']:.0f} s; "
         f"{args.out}",
         soft_wrap=True,

@@ -78,7 +78,7 @@ class FaceNet(nn.Module):
 
     The last pictures (6x6) are pooled with one learnt 6x6 weighting per channel instead of an average:
     on an aligned face, where something is matters as much as what it is.  An embedding has about zero mean
-    and unit variance in every dimension.
+    and, before it is averaged with its mirror image, unit variance in every dimension.
     """
 
     def __init__(self, config: Config | None = None) -> None:
@@ -102,6 +102,12 @@ class FaceNet(nn.Module):
         embedding_NE = self.centre(self.project(pooled_NC))
         return embedding_NE, self.head(embedding_NE)
 
+    def both_ways(self, x_N1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` gives, its embedding averaged over each picture and its mirror image: what half a
+        face shows by chance counts half."""
+        embedding_NE = (self(x_N1HW)[0] + self(x_N1HW.flip(3))[0]) / 2
+        return embedding_NE, self.head(embedding_NE)
+
     @torch.inference_mode()
     def embed(self, crops_NHW: Tensor | NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
         """Grey crops uint8 ``[N, 48, 48]`` -> embedding ``[N, E]`` and probabilities ``[N, K]``, float32.
@@ -112,7 +118,7 @@ class FaceNet(nn.Module):
             ValueError: the crops have another size.
         """
         crops = torch.as_tensor(crops_NHW, device=next(self.parameters()).device)
-        embedding_NE, logits_NK = self(normalise(crops))
+        embedding_NE, logits_NK = self.both_ways(normalise(crops))
         return embedding_NE, logits_NK.softmax(1)
 
     @classmethod

@@ -10,6 +10,7 @@ from rich.console import Console
 from models import checkpoint
 from models.encoders.face import LABELS, SIZE, Config, FaceNet
 from models.train_face import (
+    OTHERS,
     Faces,
     Plan,
     Trainer,
@@ -18,6 +19,7 @@ from models.train_face import (
     calibrate,
     logits_of,
     main,
+    others_accuracy,
     per_class,
     read,
 )
@@ -41,12 +43,23 @@ def drawn(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(images, 0, 255).astype(np.uint8), votes
 
 
+def others(votes: np.ndarray) -> np.ndarray:
+    """FER2013's labels of `drawn`, of which a third are not known."""
+    labels = np.where(
+        votes[:, LABELS.index("happiness")] > 0, OTHERS.index("happiness"), OTHERS.index("sadness")
+    )
+    labels[::3] = -1
+    return labels.astype(np.int8)
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data" / "ferplus"
     folder.mkdir(parents=True)
     images, votes = drawn(128, 0)
-    np.savez(folder / "ferplus_train.npz", images_train=images, votes_train=votes)
+    np.savez(
+        folder / "ferplus_train.npz", images_train=images, votes_train=votes, fer2013_train=others(votes)
+    )
     (valid, valid_votes), (test, test_votes) = drawn(32, 1), drawn(32, 2)
     np.savez(
         folder / "ferplus_eval.npz",
@@ -54,6 +67,7 @@ def data(tmp_path: Path) -> Path:
         votes_valid=valid_votes,
         images_test=test,
         votes_test=test_votes,
+        fer2013_test=others(test_votes),
     )
     return tmp_path / "data"
 
@@ -147,6 +161,7 @@ def test_training_learns_what_a_mouth_says(data: Path):
     assert main(args) == 0
     report = json.loads(report_file.read_text())
     assert report["test_accuracy"] > 0.85
+    assert 0 <= report["fer2013_accuracy"] <= 1
     assert report["n"] == {"train": 128, "valid": 32, "test": 32}
     meta = checkpoint.read_meta(out)
     assert meta["metrics"]["test_accuracy"] == report["test_accuracy"]
@@ -154,6 +169,35 @@ def test_training_learns_what_a_mouth_says(data: Path):
     assert meta["name"] == "lmam-face"
     faces = read(data / "ferplus", "test")
     assert accuracy(logits_of(FaceNet.load(out), faces), faces) == report["test_accuracy"]
+
+
+@pytest.mark.timeout(120)
+def test_the_second_head_learns_from_the_labels_that_are_known():
+    def faces_of(seed: int) -> Faces:
+        images, votes = drawn(96, seed)
+        table = torch.from_numpy(votes[:, : len(LABELS)].astype(np.float32))
+        return Faces(torch.from_numpy(images), table, torch.from_numpy(others(votes).astype(np.int64)))
+
+    trainer = Trainer(faces_of(0), Config(width=8), Plan(epochs=30, batch=32, average=0.9))
+    for _ in range(30):
+        trainer.epoch()
+    test = faces_of(1)
+    assert test.others_N is not None
+    known = test.others_N >= 0
+    right = others_accuracy(trainer.average, trainer.others, test.images_NHW[known], test.others_N[known])
+    assert right > 0.85
+
+
+def test_labels_of_fer2013_may_be_missing_and_then_nothing_is_said_of_them(data: Path):
+    """Their share of the loss is nothing, and of a batch without a known one, too."""
+    for name in ("ferplus_train.npz", "ferplus_eval.npz"):
+        path = data / "ferplus" / name
+        with np.load(path) as archive:
+            kept = {k: archive[k] for k in archive.files if not k.startswith("fer2013")}
+        np.savez(path, **kept)
+    args = ["--data", str(data), "--epochs", "1", "--out", str(data / "f.safetensors"), *TINY]
+    assert main([*args, "--json", str(data / "report.json")]) == 0
+    assert "fer2013_accuracy" not in json.loads((data / "report.json").read_text())
 
 
 def test_missing_data_are_named_and_nothing_is_written(tmp_path: Path, caplog: pytest.LogCaptureFixture):

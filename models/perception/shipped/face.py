@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.checkpoint import read_meta
 from models.encoders.face import LABELS, FaceNet
 from models.perception.shipped.figures import OURS, Figure, Say, Target, milliseconds, seed_of
-from models.train_face import Faces, accuracy, logits_of, read
+from models.train_face import OTHERS, Faces, accuracy, fer2013, logits_of, read
 
 PART = "face"
-RIGHT = Target(80.0)
-OTHERS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")  # FER2013's order
+RIGHT, OTHERS_RIGHT = Target(80.0), Target(67.0)
+SECOND = f"{OURS}'s second head, which does not ship"
 SIDE = 64  # pixels that mini-XCEPTION looks at
 PROTOCOL = "test, majority among eight emotions"
 TIMED = 100  # faces
@@ -44,6 +45,7 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     ours = partial(Figure, part=PART, dataset="ferplus", model=OURS, parameters=size, seed=seed)
     right = 100 * accuracy(logits_of(net, test), test)
     yield ours(protocol=PROTOCOL, metric="accuracy", value=right, n=len(test), target=RIGHT)
+    yield from _second_head(path, data, seed)
     spent = milliseconds(lambda i: net.embed(test.images_NHW[i : i + 1]), range(min(TIMED, len(test))))
     yield ours(protocol="one core", metric="ms a face", value=float(np.median(spent)), n=len(spent))
     model = mini_xception(data)
@@ -52,6 +54,24 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
         return
     say("mini-XCEPTION")
     yield from _mini_xception(model, test, data)
+
+
+def _second_head(path: Path, data: Path, seed: int | None) -> Iterator[Figure]:
+    """What the head on FER2013's labels reached when the network was trained; it is not kept."""
+    value = read_meta(path).get("metrics", {}).get("fer2013_accuracy")
+    if value is not None:
+        count = len(fer2013(data / "ferplus" / "ferplus_eval.npz")[1])
+        yield Figure(
+            part=PART,
+            dataset="fer2013",
+            protocol="test, FER2013's labels; measured when it was trained",
+            model=SECOND,
+            metric="accuracy",
+            value=100 * value,
+            n=count,
+            target=OTHERS_RIGHT,
+            seed=seed,
+        )
 
 
 def mini_xception(data: Path) -> Path | None:
@@ -69,19 +89,6 @@ def _mini_xception(path: Path, test: Faces, data: Path) -> Iterator[Figure]:
     images_NHW, label_N = fer2013(data / "ferplus" / "ferplus_eval.npz")
     right = 100 * (run_mini_xception(path, images_NHW).argmax(1) == label_N).double().mean().item()
     yield theirs(dataset="fer2013", protocol="test, FER2013's labels", value=right, n=len(label_N))
-
-
-def fer2013(path: Path) -> tuple[Tensor, Tensor]:
-    """The test images of the archive ``path`` and their FER2013 labels, where those are known.
-
-    Raises:
-        ValueError: the archive lacks them.
-    """
-    with np.load(path) as archive:
-        if "fer2013_test" not in archive:
-            raise ValueError(f"{path}: no FER2013 labels (fer2013_test) in it")
-        images, labels = archive["images_test"], archive["fer2013_test"].astype(np.int64)
-    return torch.from_numpy(images[labels >= 0]), torch.from_numpy(labels[labels >= 0])
 
 
 def run_mini_xception(path: Path, images_NHW: Tensor) -> Tensor:
