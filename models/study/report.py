@@ -23,7 +23,7 @@ from models.report import read as model_rows
 from models.spread import figures, spread
 from models.study.plan import BEST, Entry, entries
 from models.study.run import COMMAND, RESULTS, results
-from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, OUTDATED, TABLES, TARGETS
+from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
 from models.training import rows
 from models.training.config import parse
 from models.training.rows import Row
@@ -32,7 +32,6 @@ from models.training.sweep import Job, Line, lines
 ROOT = Path(__file__).parents[2]
 CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
-LEAKY = ("sarcasm", "humour")  # tables whose rows say what was done with leaks; the oldest do not
 ENCODERS = ("affect", "voice", "ravdess")
 SHIPS = "ships"  # the rows of the models that ship, results/meld.jsonl
 SHIPPED = "perception"  # written by 'lmam bench perception'
@@ -162,7 +161,7 @@ def tasks(found: Sequence[Row]) -> tuple[str, list[Summary]]:
         if group and group[0].get("leaks") != r.get("leaks"):
             group.clear()
         group.append(r)
-    out, summaries, last, outdated = [], [], ("", "", ""), False
+    out, summaries, last = [], [], ("", "", "")
     for (table, dataset, protocol, model, fusion), group in sorted(groups.items(), key=lambda g: g[0][:3]):
         measures = [m for m in ("weighted_f1", "hr@10", "hr@20", "mrr@20") if m in group[0]["test"]]
         if (table, dataset, protocol) != last:
@@ -173,18 +172,10 @@ def tasks(found: Sequence[Row]) -> tuple[str, list[Summary]]:
                 "| " + " | ".join(head) + " |",
                 "|---" * len(head) + "|",
             ]
-        leaky = table in LEAKY and "leaks" not in group[0]
-        cells = [
-            f"{model} †" if leaky else model,
-            fusion,
-            *(spread([r["test"][m] for r in group]) for m in measures),
-        ]
+        cells = [model, fusion, *(spread([r["test"][m] for r in group]) for m in measures)]
         cells += [str(len(group)), f"{group[0]['fusion_parameters']:,}"]
         out.append("| " + " | ".join(cells) + " |")
         summaries += [summary(table, m, group) for m in measures]
-        outdated |= leaky
-    if outdated:
-        out.append(f"\n{OUTDATED}")
     return "\n".join(out), summaries
 
 

@@ -79,9 +79,6 @@ The low-rank causal form with the same host, seed by seed; difference of weighte
 paired bootstrap over videos and seeds.
 """
 
-OUTDATED = """† learnt before scenes whose words stand in dev or test were left out of train (one to six of the 484 in
-each published fold of MUStARD, at most two where one show is left out), to be run again."""
-
 OTHER = """Sarcasm (MUStARD has words only here: the streams are the utterance, its context turns and a lexicon reading):
 `python -m models.tasks.sarcasm --data ../shared/data --json results/mustard.jsonl`. Next-item recommendation (items and
 categories as modalities): `python -m models.tasks.train_next_item --data ../shared/data --dataset tmall diginetica
