@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,4 +50,4 @@ class Rows:
 
 def command(module: str, argv: list[str] | None) -> str:
     """The command line that ``module`` was started with."""
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
+    return stored.told(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])

@@ -10,9 +10,10 @@ import base64
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -146,6 +147,16 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [rounded(v) for v in value]
     return round(value, 4) if isinstance(value, float) else value
+
+
+def told(words: Iterable[str]) -> str:
+    """A command line for a row: quoted for a shell; rows are published, so whole paths as seen from here."""
+    return shlex.join(map(_seen_from_here, words))
+
+
+def _seen_from_here(word: str) -> str:
+    option, equals, path = word.rpartition("=")
+    return option + equals + (os.path.relpath(path) if os.path.isabs(path) else path)
 
 
 @cache

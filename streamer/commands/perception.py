@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,7 +15,7 @@ from rich.table import Table
 
 from models.checkpoint import WEIGHTS, CheckpointError
 from models.perception.shipped.figures import Figure
-from models.training.rows import commit
+from models.training.rows import commit, told
 
 from ..bench.perception import PARTS
 from ..errors import ConfigError, StreamerError
@@ -89,7 +88,7 @@ def _command(data: Path, only: Sequence[str], weights: Path | None) -> str:
         *(["--only", ",".join(only)] if only else []),
         *(["--weights", str(weights)] if weights else []),
     ]
-    return shlex.join(["lmam", "bench", "perception", "--data", str(data), *options])
+    return told(["lmam", "bench", "perception", "--data", str(data), *options])
 
 
 def render(part: str, figures: Sequence[Figure]) -> Table:

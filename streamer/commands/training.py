@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -301,4 +300,6 @@ def need_extra(*packages: str) -> None:
 
 def command_line() -> str:
     """This command as a user would type it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    from models.training.rows import told
+
+    return told([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -58,3 +58,11 @@ def test_a_command_can_be_pasted_into_a_shell() -> None:
     assert command("models.tasks.x", ["--fusions", "utterance alone"]) == (
         "python -m models.tasks.x --fusions 'utterance alone'"
     )
+
+
+def test_a_command_tells_no_place_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "checkout").mkdir()
+    monkeypatch.chdir(tmp_path / "checkout")
+    data = tmp_path / "shared" / "data"
+    spoken = command("models.tasks.x", ["--data", str(data), f"--data={data}"])
+    assert spoken == "python -m models.tasks.x --data ../shared/data --data=../shared/data"
