@@ -365,7 +365,7 @@ def bench_perception(
         typer.Option(
             "--only",
             metavar="PART,...",
-            help="Of size, text, voice, face, speakers and fusion; default: all of them.",
+            help="Of size, text, affect, voice, face, speakers and fusion; default: all of them.",
         ),
     ] = None,
     weights: Annotated[

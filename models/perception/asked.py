@@ -20,6 +20,7 @@ PARTS = {
     FIVE: "words, fusion",
     "shipped-text": "words",
     "perception-affect": "valence, arousal",
+    "shipped-affect": "valence, arousal",
     VOICES: "voice",
     "shipped-voice": "voice",
     "shipped-face": "face",

@@ -29,6 +29,7 @@ class Part:
 PARTS = {
     "size": Part(("models.perception.shipped.size",), 1),
     "text": Part(("models.perception.shipped.text",), 60),
+    "affect": Part(("models.perception.shipped.affect",), 40),
     "voice": Part(("models.perception.shipped.voice",), 100),
     "face": Part(("models.perception.shipped.face", "streamer.bench.faces"), 40),
     "speakers": Part(("streamer.bench.speakers",), 60),

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from models.checkpoint import WEIGHTS, CheckpointError
-from models.perception.shipped.figures import Figure
+from models.perception.shipped.figures import Figure, written
 from models.training.rows import commit, told
 
 from ..bench.perception import PARTS
@@ -100,9 +100,16 @@ def render(part: str, figures: Sequence[Figure]) -> Table:
         shown.add_column(column, justify="right", no_wrap=True)
     shown.add_column("", no_wrap=True)
     for f in figures:
-        value = f"{f.value:.3f}" if f.metric == "ece" or f.metric.startswith("ms") else f"{f.value:.1f}"
         condition = ", ".join(p for p in (f.protocol, f.context if part == "voice" else "") if p)
         mark = {None: "", True: "reached", False: "missed"}[f.reached]
-        cells = (f.dataset, condition, f.model, f.metric, value, str(f.n), str(f.target or ""))
+        cells = (
+            f.dataset,
+            condition,
+            f.model,
+            f.metric,
+            written(f.metric, f.value),
+            str(f.n),
+            str(f.target or ""),
+        )
         shown.add_row(*cells, mark)
     return shown

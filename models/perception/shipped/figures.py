@@ -84,6 +84,12 @@ class Figure:
         }
 
 
+def written(metric: str, value: float) -> str:
+    """With three places where it is small by nature: calibration errors, correlations, milliseconds."""
+    fine = metric == "ece" or metric.endswith("_r") or metric.startswith("ms")
+    return f"{value:.{3 if fine else 1}f}"
+
+
 def seed_of(path: Path) -> int | None:
     """The seed that the header of a weight file names, if it does.
 
