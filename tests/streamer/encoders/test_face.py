@@ -1,19 +1,22 @@
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from models.encoders.face import DEFAULT, LABELS
+from models.encoders.face import DEFAULT, LABELS, FaceNet
+from models.synthetic_faces import crops
 from streamer.encoders.face import Config, FaceEncoder, NoFaces
 from streamer.errors import EncodeError
 from streamer.faces.detect import Haar, YuNet
 from streamer.faces.pool import pool
+from streamer.faces.square import Square
 from streamer.stage import run_inline
 from streamer.types import FaceSample, Picture, Progress, VideoFrame
 from tests.data import shared_data
@@ -221,3 +224,41 @@ def test_bad_options_are_refused(bad: dict[str, object]):
 def test_where_faces_are_not_read_pictures_only_say_how_far_they_have_come() -> None:
     picture = np.zeros((8, 8, 3), np.uint8)
     assert run_inline(NoFaces(), [VideoFrame(picture, 0.5)]) == [Progress("video", 0.5), Progress("video")]
+
+
+class Told:
+    """A detector that is told where the one face is."""
+
+    confirm = 1
+
+    def __init__(self, face: Square) -> None:
+        self.face = face
+
+    def find(self, bgr: Picture, near: Sequence[Square] = ()) -> list[Square]:
+        return [self.face]
+
+
+def filmed(grey: Picture, scale: int, roll: float) -> tuple[Picture, Square]:
+    """A picture of 640 x 480 with ``grey`` in it, ``scale`` times as large and turned by ``roll``."""
+    side = len(grey) * scale
+    large = cv2.resize(grey, (side, side), interpolation=cv2.INTER_NEAREST)
+    bgr = np.full((480, 640, 3), 90, np.uint8)
+    bgr[100 : 100 + side, 200 : 200 + side] = large[:, :, None]
+    centre = 200 + side / 2, 100 + side / 2
+    turn = cv2.getRotationMatrix2D(centre, -math.degrees(roll), 1.0)
+    return cv2.warpAffine(bgr, turn, (640, 480)), Square(*centre, side, 1.0, roll)
+
+
+def test_live_reads_of_a_face_what_training_reads_of_it():
+    """FER+ faces as the fusion's training embeds them, and the same faces in a camera's picture."""
+    images, _ = crops(shared_data(), "test")
+    net = FaceNet.load()
+    trained = net.embed(images[:12])[0].numpy()
+    for grey, expected in zip(images[:12].numpy(), trained, strict=True):
+        for scale in (1, 2, 4):
+            bgr, face = filmed(grey, scale, 0.0)
+            (sample, *_) = seen(FaceEncoder(Config(), net, Told(face)), still(bgr, 0.1))
+            np.testing.assert_allclose(sample.embedding, expected, atol=1e-4)
+        bgr, face = filmed(grey, 4, math.radians(20))
+        (sample, *_) = seen(FaceEncoder(Config(), net, Told(face)), still(bgr, 0.1))
+        assert np.corrcoef(sample.embedding, expected)[0, 1] > 0.9
