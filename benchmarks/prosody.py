@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from models.encoders.prosody import MEASURES, RATE, USED_MEASURES, ProsodyAccumulator
+from models.training.rows import commit, told
 from tests import praat
 
 Pcm = NDArray[np.float32]
@@ -157,6 +158,7 @@ def main() -> int:
     show(found, price)
     if args.json:
         report = {"clips": len(sounds), "measures": [asdict(a) for a in found], "cost": asdict(price)}
+        report |= {"commit": commit(), "command": told(["python", "-m", "benchmarks.prosody", *sys.argv[1:]])}
         args.json.write_text(json.dumps(report, indent=2) + "\n")
     return 0
 

@@ -35,6 +35,7 @@ import hashlib
 import itertools
 import json
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -47,6 +48,7 @@ from rich.table import Table
 
 from models.checkpoint import CheckpointError
 from models.encoders.speaker import LEVEL, SpeakerNet
+from models.training.rows import commit, told
 from streamer.bench.recordings import Recording, detector, meetings, recording
 from streamer.bench.speakers import Encode, Row, measure, one_speaker, ours
 from streamer.speakers.changes import CHANGE
@@ -295,7 +297,8 @@ def main() -> None:
     else:
         rows = evaluate(args.data, encode, args.seed)
         show(rows)
-        report = [asdict(row) for row in rows]
+        report = {"rows": [asdict(row) for row in rows], "commit": commit()}
+        report |= {"command": told(["python", "-m", "benchmarks.speakers", *sys.argv[1:]])}
     if args.json:
         args.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from models.perception.benched import PROSODY, SPEAKERS
 from models.perception.report import VOICES
 from models.perception.voice import NOISE
 from models.spread import figures
@@ -23,8 +24,10 @@ PARTS = {
     "shipped-affect": "valence, arousal",
     VOICES: "voice",
     "shipped-voice": "voice",
+    PROSODY: "voice measures",
     "shipped-face": "face",
     "shipped-speakers": "speakers",
+    SPEAKERS: "speakers",
     "shipped-fusion": "fusion",
     "perception-ravdess": "voice and action units",
     "shipped-size": "size",
@@ -34,9 +37,7 @@ HEAD = """### What was asked and what is reached
 Every target of these encoders with what was measured; tables below say more. Rows of several seeds are mean ±
 standard deviation; the others are of the files that ship, one training each. What was tried where a target is
 missed: [words](model-results.md#tried-and-not-shipped), [voice](voice.md), [speakers](speakers.md) and the
-model cards. Speakers of ten-minute conversations are measured by `python -m benchmarks.speakers`
-([speakers](speakers.md)), the agreement of the prosodic measures with Praat by `python -m benchmarks.prosody`
-([prosody](prosody.md)).
+model cards. More of speakers and of the agreement with Praat: [speakers](speakers.md), [prosody](prosody.md).
 """
 CALIBRATED, LOST = 0.05, 5.0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from models import command
-from models.perception import asked
+from models.perception import asked, benched
 from models.perception import report as perception
 from models.perception.shipped import report as shipped
 from models.report import read as model_rows
@@ -34,6 +34,7 @@ CORPORA = ("mosi", "iemocap6", "meld")
 TASKS = ("next_item", "mustard")
 ENCODERS = ("affect", "voice", "ravdess")
 SHIPS = "ships"  # the rows of the models that ship, results/meld.jsonl
+BENCHED = "benchmarks"  # entries made of results/speakers.json and results/prosody.json
 SHIPPED = "perception"  # written by 'lmam bench perception'
 RIVALS = ("cross-modal-attention", "cross-modal", "concat")  # with ten seeds, as LMAM
 DUELS = {f"mosi-{host}-past": host for host in ("bc-lstm", "transformer", "speaker-gru")}
@@ -228,6 +229,7 @@ def write(found: Mapping[str, Sequence[Row]], planned: Sequence[Entry]) -> tuple
         *asked.lost_to_noise(seen),
         *asked.five_seeds(found.get(SHIPS, ())),
         *found.get(SHIPPED, ()),
+        *found.get(BENCHED, ()),
     ]
     every = asked.judged(summaries + more + sensed)
     goals = asked.overview(every)
@@ -252,6 +254,7 @@ def _write(args: argparse.Namespace) -> None:
     meld = args.results / "meld.jsonl"
     found[SHIPS] = model_rows(meld) if meld.exists() else []
     found[SHIPPED] = shipped.read(args.results / f"{SHIPPED}.json")
+    found[BENCHED] = list(benched.summaries(benched.read(args.results)))
     page, summaries = write(found, entries())
     (args.out / "results.md").write_text(page, encoding="utf-8")
     (args.out / "results.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")

@@ -7,8 +7,8 @@ HEAD = """# The study: fusions, hosts and what LMAM adds
 Written by `python -m models.study.report` from `results/*.jsonl`; do not edit. Every line of those files is one
 finished run with its configuration, seed, commit and predictions. `python -m models.study --data ../shared/data` runs
 what is missing, so that the study spreads over sittings and machines. MOSI is complete, every host past-only with
-concat and LMAM, too, and so are the other tasks (gated sums and the published LMAM on Tmall have fewer seeds); of LMAM's
-other forms, of full context and of word errors on the dialogue sets each table says what it lacks.
+concat and LMAM, too, and so are the other tasks; of LMAM's other forms, of full context and of word errors on the
+dialogue sets each table says what it lacks.
 
 Protocol: epochs are chosen on dev by weighted F1; test is measured once, at the chosen epoch. Figures are mean ±
 standard deviation over the seeds, in percent. Speakers are anonymous (order of first appearance). *Past* context is
