@@ -74,6 +74,12 @@ class Plain:
         return obj
 
 
+def scaler_of(engine: Engine) -> Any:
+    """What scales the loss where gradients are float16, as `torch.amp.GradScaler`; else None."""
+    precision = getattr(getattr(engine, "strategy", None), "precision", None)
+    return getattr(precision, "scaler", None)
+
+
 def need(*packages: str) -> None:
     """Check that optional packages are there, without importing them.
 

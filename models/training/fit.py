@@ -23,7 +23,7 @@ from models.conversation import Config, ConversationModel
 from models.dialogue import Dialogue
 from models.metrics import scores
 from models.training.config import MODALITIES, Modality, RunConfig, TrainingError
-from models.training.engine import Engine, Plain
+from models.training.engine import Engine, Plain, scaler_of
 from models.training.objective import Objective
 from models.training.tensors import Split, Tensors
 
@@ -241,6 +241,7 @@ class Fit:
             "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
             "cuda": torch.cuda.get_rng_state(self.engine.device) if cuda else torch.empty(0),
+            "scaler": scaler.state_dict() if (scaler := scaler_of(self.engine)) else {},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -254,6 +255,8 @@ class Fit:
         torch.set_rng_state(state["torch"])
         if len(state["cuda"]):
             torch.cuda.set_rng_state(state["cuda"], self.engine.device)
+        if scaler := scaler_of(self.engine):
+            scaler.load_state_dict(state["scaler"])
 
 
 @torch.no_grad()

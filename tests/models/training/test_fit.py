@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.amp import GradScaler
 
 from models.span import FULL, Span
 from models.training.config import MODALITIES, TrainingError
-from models.training.engine import Plain
+from models.training.engine import Plain, scaler_of
 from models.training.fit import Fit, predict, scores_of
 from models.training.tensors import Tensors, scales, tensors
 from tests.models.training.corpora import config, corpus
@@ -110,6 +112,20 @@ def test_a_run_goes_on_from_its_state_as_if_never_interrupted(stop: int) -> None
     assert list(second.epochs()) == said[stop:]
     assert same(second.best, whole.best)
     assert second.progress == whole.progress
+
+
+class Float16(Plain):
+    """A CPU that scales the loss as a GPU in float16 does."""
+
+    def __init__(self, scale: float) -> None:
+        self.strategy = SimpleNamespace(precision=SimpleNamespace(scaler=GradScaler("cpu", init_scale=scale)))
+
+
+def test_the_scale_of_float16_gradients_goes_on_too() -> None:
+    first, second = (Fit(config(), data(), 0, Float16(scale)) for scale in (8.0, 64.0))
+    second.load(first.state())
+    assert scaler_of(second.engine).get_scale() == 8.0
+    assert scaler_of(Plain()) is None
 
 
 def test_random_numbers_are_not_reset_each_epoch() -> None:
