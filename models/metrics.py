@@ -57,3 +57,14 @@ def expected_calibration_error(probs_NC: Tensor, labels_N: Tensor, bins: int = 1
                 float(right_N[inside].mean() - confidence_N[inside].double().mean())
             )
     return gap / len(labels_N)
+
+
+def calibration_error_by_chance(probs_NC: Tensor, draws: int = 200, seed: int = 0) -> float:
+    """The `expected_calibration_error` that probabilities which are exactly right have on so few utterances.
+
+    Mean over ``draws`` of labels from ``probs_NC`` themselves. Over a hundred utterances it is about 0.1, so
+    that no error below can be shown there.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    label_ND = torch.multinomial(probs_NC, draws, replacement=True, generator=generator)
+    return sum(expected_calibration_error(probs_NC, label_N) for label_N in label_ND.T) / draws

@@ -15,7 +15,7 @@ import torch
 
 from models.data import table
 from models.data.speech import clips, sounds
-from models.metrics import scores
+from models.metrics import calibration_error_by_chance, scores
 from models.perception.shipped.figures import OURS, Figure, Say, seed_of
 from models.perception.shipped.fusion import CALIBRATED, PART
 from models.synthetic_voices import EXPRESSIONS
@@ -45,9 +45,12 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
                 most: EstimateV1 = max(found, key=lambda e: e.end - e.start)
                 probs.append(list(most.emotion.probabilities.values()))
                 labels.append(list(most.emotion.probabilities).index(COMMON[clip.emotion]))
-        measured = scores(torch.tensor(probs), torch.tensor(labels))
+        probs_NC = torch.tensor(probs)
+        measured = scores(probs_NC, torch.tensor(labels))
         facts: dict[str, Any] = {"part": PART, "dataset": "ravdess", "model": OURS, "n": len(labels)}
         facts |= {"protocol": f"{name}, test actors, live graph", "context": "none"}
         facts["seed"] = seed_of(weights / "fusion.safetensors")
         yield Figure(metric="accuracy", value=measured["accuracy"], **facts)
         yield Figure(metric="ece", value=measured["ece"], target=CALIBRATED, **facts)
+        chance = calibration_error_by_chance(probs_NC)
+        yield Figure(metric="ece, by chance where it is 0", value=chance, **facts)

@@ -13,7 +13,7 @@ from ..weights import folder, list_weights, pull, verify
 
 def show() -> None:
     """What ships, what was pulled and what can be pulled."""
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)  # 80 columns are enough
     for title in ("name", "kind", "version", "MB", "here", "commercial"):
         table.add_column(title, no_wrap=True, justify="right" if title == "MB" else "left")
     weights = list_weights()

@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from models.calibration import SUBSETS, Temperatures, fit_temperature, probabilities
 from models.losses import masked_cross_entropy
-from models.metrics import expected_calibration_error, scores, selective
+from models.metrics import calibration_error_by_chance, expected_calibration_error, scores, selective
 
 
 def test_scores_are_those_of_scikit_learn() -> None:
@@ -118,3 +118,14 @@ def test_impossible_temperatures_are_refused(values: tuple[float, ...]) -> None:
 def test_temperatures_of_other_subsets_are_refused() -> None:
     with pytest.raises(ValueError, match="temperatures of text; expected those of none, text"):
         Temperatures.of({"text": 1.0})
+
+
+def test_few_utterances_have_a_calibration_error_by_chance() -> None:
+    """It falls with the square root of their number, and is none where nothing is left to chance."""
+    probs = torch.softmax(2 * torch.randn(8000, 3, generator=torch.Generator().manual_seed(0)), 1)
+    few, many = (calibration_error_by_chance(probs[:n], draws=50) for n in (80, 8000))
+    assert few == pytest.approx(10 * many, rel=0.3)
+    # of one that is right four times in five: off by 0.2 then, else by 0.8
+    one = calibration_error_by_chance(torch.tensor([[0.8, 0.2]]), draws=4000)
+    assert one == pytest.approx(0.8 * 0.2 + 0.2 * 0.8, abs=0.02)
+    assert calibration_error_by_chance(torch.eye(3)) == 0

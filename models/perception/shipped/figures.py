@@ -86,7 +86,7 @@ class Figure:
 
 def written(metric: str, value: float) -> str:
     """With three places where it is small by nature: calibration errors, correlations, milliseconds."""
-    fine = metric == "ece" or metric.endswith("_r") or metric.startswith("ms")
+    fine = metric.startswith(("ece", "ms")) or metric.endswith("_r")
     return f"{value:.{3 if fine else 1}f}"
 
 
