@@ -5,7 +5,9 @@ utterances it was tuned on better than new ones, and a fusion trained on its fea
 much; so the features of train carry Gaussian noise, its size set such that words alone are as uncertain on
 train as they are on dev (`calibrate_noise`). Faces are synthetic pairs (`models.synthetic_faces`). So are the
 voices of a share of the conversations (`models.synthetic_voices`): measures and the voice network's embedding
-of acted clips, as live has both; the others keep MELD's measures, without an embedding.
+of acted clips, as live has both; the others keep MELD's measures, without an embedding. Of the utterances
+with a synthetic voice, some have their words replaced by those of an utterance labelled neutral: a voice must
+be heard where the words say nothing.
 
 Shape suffixes: N utterances, M modalities, D text features, E face embedding, C classes.
 """
@@ -40,7 +42,7 @@ from models.synthetic_voices import Voices
 from models.train_meld import NOISY, Corpus, Setup, encode, noisy
 from models.train_voice import LICENCES as VOICE_LICENCES
 
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 
 SUBSETS = {
     "text+voice": (True, True, False),
@@ -57,6 +59,7 @@ SPOKEN = {
     "synthetic voice+face": (False, True, True),
     "text+synthetic voice+face": (True, True, True),
 }  # rows in which the voices are synthetic, too
+PLAIN = "plain words+synthetic voice"  # the words are those of utterances labelled neutral
 ERROR_RATES = (0.05, 0.4)  # of the noisy copy of train
 
 
@@ -79,7 +82,8 @@ class Recipe:
     one_speaker: float = 0.15  # conversations whose speakers are not told apart
     synthetic_voice: float = 0.4  # conversations whose voices are synthetic, and of their utterances ...
     no_measures: float = 0.1  # ... those without measures ...
-    no_embedding: float = 0.1  # ... and without an embedding
+    no_embedding: float = 0.1  # ... without an embedding ...
+    plain_words: float = 0.0  # ... and with words that say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,19 @@ def spoken(of: Bank, voices: Voices, seed: int) -> Bank:
     """``of`` with synthetic voices instead of its own."""
     generator = torch.Generator().manual_seed(seed)
     return replace(of, examples=[voices.speak(e, generator) for e in of.examples])
+
+
+def plain_rows(of: Bank) -> Tensor:
+    """Features ``[n, D]`` of all utterances labelled neutral: words that say nothing."""
+    neutral = LABELS.index("neutral")
+    return torch.cat([text[e.labels_N == neutral] for e, text in zip(of.examples, of.gold, strict=True)])
+
+
+def plain(of: Bank, seed: int) -> Bank:
+    """``of`` with words that say nothing instead of every utterance's own."""
+    rows_nD, generator = plain_rows(of), torch.Generator().manual_seed(seed)
+    gold = [rows_nD[torch.randint(len(rows_nD), (len(text),), generator=generator)] for text in of.gold]
+    return replace(of, gold=gold)
 
 
 @torch.no_grad()
@@ -220,6 +237,7 @@ class FusionTrainer:
         torch.manual_seed(seed)
         self.net, self.bank, self.recipe, self.noise, self.faces = net, train, recipe, noise, faces
         self.voices, self.dropout, self.text_only = voices, dropout, text_only
+        self.plain_nD = plain_rows(train)
         self.random, self.generator = random.Random(seed), torch.Generator().manual_seed(seed)
         self.optimiser = torch.optim.AdamW(net.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
         self.total = recipe.epochs * -(-len(train.examples) // recipe.dialogues)
@@ -239,8 +257,12 @@ class FusionTrainer:
     def _step(self, rows: list[int]) -> float:
         r = self.recipe
         self.net.train()
-        group = [self._who(self._voiced(self.bank.examples[i])) for i in rows]
-        text = [self._text(i) for i in rows]
+        acted = [self.voices is not None and self.random.random() < r.synthetic_voice for _ in rows]
+        group = [
+            self._who(self._voiced(i) if a else self.bank.examples[i])
+            for i, a in zip(rows, acted, strict=True)
+        ]
+        text = [self._text(i, r.plain_words if a else 0.0) for i, a in zip(rows, acted, strict=True)]
         present = [self._present(e) for e in group]
         visual = [self.faces.pair(e.labels_N, self.generator) for e in group] if self.faces else None
         c = self.net.config
@@ -254,16 +276,20 @@ class FusionTrainer:
         self.schedule.step()
         return float(loss.detach())
 
-    def _text(self, i: int) -> Tensor:
+    def _text(self, i: int, share: float) -> Tensor:
+        """Features of the words, a ``share`` of the rows those of words that say nothing."""
         gold, other = self.bank.gold[i], self.bank.noisy[i]
         swap = torch.rand(len(gold), 1, generator=self.generator) < self.recipe.noisy_text
         text = torch.where(swap, other, gold)
+        if share and len(self.plain_nD):
+            row_N = torch.randint(len(self.plain_nD), (len(gold),), generator=self.generator)
+            empty = torch.rand(len(gold), 1, generator=self.generator) < share
+            text = torch.where(empty, self.plain_nD[row_N], text)
         return text + self.noise * torch.randn(text.shape, generator=self.generator)
 
-    def _voiced(self, e: Example) -> Example:
-        if self.voices is None or self.random.random() >= self.recipe.synthetic_voice:
-            return e
-        return self.voices.speak(e, self.generator)
+    def _voiced(self, i: int) -> Example:
+        assert self.voices is not None
+        return self.voices.speak(self.bank.examples[i], self.generator)
 
     def _who(self, e: Example) -> Example:
         together = self.random.random() < self.recipe.one_speaker
@@ -306,12 +332,16 @@ def subsets(
     temperatures: Temperatures | None = None,
     voiced: Bank | None = None,
 ) -> dict[str, Any]:
-    """`models.metrics.scores` of every subset of the modalities, and of noisy text; of those with a
-    synthetic voice where ``voiced``, ``of`` with such voices, is given."""
+    """`models.metrics.scores` of every subset of the modalities, and of noisy text.
+
+    With ``voiced``, ``of`` with synthetic voices, also of the subsets with such a voice, and of that voice
+    beside words that say nothing.
+    """
     t = temperatures or Temperatures.same(1.0)
     rows = [(name, masks, of) for name, masks in SUBSETS.items()]
     if voiced is not None:
         rows += [(name, masks, voiced) for name, masks in SPOKEN.items()]
+        rows.append((PLAIN, SUBSETS["text+voice"], plain(voiced, seed=0)))
     out = {}
     for name, masks, bank_ in rows:
         logits, labels = predict(net, bank_, masks, visual=visual)

@@ -77,7 +77,7 @@ def speakers(report: Report) -> Iterator[Summary]:
             swaps = SWAPS if four else None
             yield _entry(facts, "ids that changed hands", row["swaps"], swaps, "at most")
             yield _entry(facts, "MiB grown after the first minute", row["grown"])
-            yield _entry(facts, "% of real time", row["cost"], 5.0 if four else None, "at most")
+            yield _entry(facts, "% of real time", row["cost"])
 
 
 def prosody(report: Report) -> Iterator[Summary]:

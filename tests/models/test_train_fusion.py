@@ -16,10 +16,12 @@ from models.dialogue import MODALITIES
 from models.fusion_weights import as_stored, load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
+from models.metrics import scores
 from models.normalise import Prior
 from models.ship import copy
 from models.synthetic_faces import Faces
 from models.train_fusion import (
+    PLAIN,
     SPOKEN,
     Bank,
     FusionTrainer,
@@ -28,6 +30,7 @@ from models.train_fusion import (
     calibrated,
     first_stage,
     pairs,
+    plain,
     predict,
     spoken,
     subsets,
@@ -106,13 +109,31 @@ def test_synthetic_voices_are_learnt_beside_real_measures() -> None:
     test = corpus(1, 0.3)
     voiced = spoken(test, acted, seed=1)  # type: ignore[arg-type]
     figures = subsets(net, test, pairs(test, faces(), seed=1), voiced=voiced)
-    assert set(SPOKEN) <= set(figures)
+    assert {*SPOKEN, PLAIN} <= set(figures)
     assert figures["synthetic voice"]["accuracy"] > 2 * 100 / C
     assert figures["voice"]["accuracy"] < 2 * 100 / C
     temperatures = calibrated(net, test, pairs(test, faces(), seed=1), voiced)
     alone_ = calibrated(net, test, pairs(test, faces(), seed=1))
     assert temperatures.table()["audio"] != alone_.table()["audio"]
     assert temperatures.table()["text"] == alone_.table()["text"]
+
+
+def test_a_voice_is_heard_where_the_words_say_nothing() -> None:
+    """Utterances of every label in words of a neutral one: the net that met such pairs hears the voice."""
+    train, test, acted = corpus(0, 0.0, n=64), corpus(1, 0.0), Acted()
+    neutral = torch.eye(12)[LABELS.index("neutral")]
+    voiced = spoken(test, acted, seed=1)  # type: ignore[arg-type]
+    empty = plain(voiced, seed=2)
+    assert all((text == neutral).all() for text in empty.gold)
+    right = {}
+    for share in (0.0, 0.3):
+        torch.manual_seed(0)
+        net = GruLmam(Config(**SMALL, audio=3, voice=8))
+        recipe = replace(RECIPE, synthetic_voice=0.5, plain_words=share, epochs=8)
+        options: dict[str, Any] = {"recipe": recipe, "noise": torch.zeros(12), "faces": faces()}
+        list(FusionTrainer(net, train, seed=0, voices=acted, **options).run())  # type: ignore[arg-type]
+        right[share] = scores(*predict(net, empty))["accuracy"]
+    assert right[0.3] > right[0.0] + 20
 
 
 def test_the_first_stage_goes_on_with_an_input_for_the_voice_network(tmp_path: Path) -> None:

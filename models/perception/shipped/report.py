@@ -15,9 +15,10 @@ HEAD = """### What ships
 
 `{command} --json results/perception.json`, then `python -m models.study.report`. The files in
 `models/weights`, read once on test: one training each, so there is no deviation; its seed is in the table,
-"-" where a model has none. Costs are processor time of one core of the machine that ran it. "Shipped" is
-ours; everything else is a baseline on the same utterances, clips or pictures. Targets are those of the issue
-that asked for these encoders, and stand beside what they are about, whether reached or not.
+"-" where a model has none. Costs are processor time of one core of the machine that ran it, the least of
+three times for words, voice, a face and a step; machines differ by a factor of three. "Shipped" is ours;
+everything else is a baseline on the same utterances, clips or pictures. Targets are those of the issue that
+asked for these encoders, and stand beside what they are about, whether reached or not.
 """
 PARTS = {
     "text": (
