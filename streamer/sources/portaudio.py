@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,24 @@ Heard = Callable[[Floats, bool], None]  # a block [n, channels] and whether soun
 # PortAudio itself is one per process and not safe against two threads, hence these two.
 _lock = threading.RLock()
 _open: set[int] = set()
+PATIENCE = 10.0  # seconds
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """PortAudio to oneself; a driver may hang in another thread that closes its device.
+
+    Raises:
+        CaptureError: that thread has not come back for `PATIENCE`.
+    """
+    if not _lock.acquire(timeout=PATIENCE):
+        raise CaptureError(
+            f"the sound system has not let go of a device for {PATIENCE:g} s: restart it, then this program"
+        )
+    try:
+        yield
+    finally:
+        _lock.release()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +80,13 @@ def _hush_alsa() -> None:
 
 
 def inputs() -> list[Microphone]:
-    """Every device that records, in PortAudio's order."""
+    """Every device that records, in PortAudio's order.
+
+    Raises:
+        CaptureError: PortAudio is not installed, or hangs.
+    """
     sd = library()
-    with _lock:
+    with _alone():
         first = sd.default.device[0]
         chosen = first if first >= 0 else min(api["default_input_device"] for api in sd.query_hostapis())
         return [
@@ -80,9 +103,13 @@ def inputs() -> list[Microphone]:
 
 
 def look_again() -> bool:
-    """Renew PortAudio's list of devices, which is frozen from its start; False while a stream is open."""
+    """Renew PortAudio's list of devices, which is frozen from its start; False while a stream is open.
+
+    Raises:
+        CaptureError: PortAudio is not installed, or hangs.
+    """
     sd = library()
-    with _lock:
+    with _alone():
         if _open:  # it would be torn down too
             return False
         sd._terminate()
@@ -154,7 +181,7 @@ def open_input(
     def callback(block: Floats, _frames: int, _time: Any, status: Any) -> None:
         heard(block.copy(), bool(status.input_overflow))
 
-    with _lock:
+    with _alone():
         microphone = find(device)
         channels = width if exact else min(width, microphone.channels)
         try:

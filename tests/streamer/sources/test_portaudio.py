@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 
 import pytest
 
@@ -56,6 +57,28 @@ def test_without_the_library_the_error_names_the_package_and_what_works(
     monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
     with pytest.raises(CaptureError, match=r"apt-get install libportaudio2.*standard input work without it"):
         library()
+
+
+def test_a_driver_that_hangs_in_another_thread_is_an_error_and_no_hang(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(portaudio, "PATIENCE", 0.05)
+    monkeypatch.setattr(portaudio, "library", lambda: None)
+    closing, closed = threading.Event(), threading.Event()
+
+    def close() -> None:
+        with portaudio._lock:
+            closing.set()
+            closed.wait()
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    closing.wait()
+    for call in (portaudio.look_again, portaudio.inputs):
+        with pytest.raises(CaptureError, match=r"not let go of a device for 0\.05 s: restart it"):
+            call()
+    closed.set()
+    thread.join()
 
 
 def test_the_list_of_inputs_can_be_made_and_made_again_quietly(capfd: pytest.CaptureFixture[str]) -> None:
