@@ -22,6 +22,7 @@ from .worker import Worker, tell
 LOOK = 0.25  # seconds between two looks at the device
 SILENT = 1.5  # seconds without a block: the device has stopped
 STARTING = 5.0  # seconds that the first block may take; a sound server needs up to two
+CLOSING = 5.0  # seconds that a driver may take to let go of its device
 PAUSES = (0.5, 1.0, 2.0, 4.0)  # seconds between attempts to open again; the last one stays
 
 
@@ -150,7 +151,7 @@ class Microphone:
                         attempts = 0
                     self._opening += 1
                     self._offer(out, self._stamper.interrupt())
-                    await worker.call(self._close)
+                    worker = await self._let_go(worker)
                 self._notices.set(self._origin, f"{trouble}; trying again")
                 for channel in range(self._config.first_channel, self.channels):
                     out.offer(Cut(clock.now(), channel))  # what was being said is over; faces go on
@@ -174,11 +175,20 @@ class Microphone:
         c, (width, exact) = self._config, self._config.width
         self._input = self._system.open_input(c.device, width, exact, c.rate, c.chunk, c.latency, heard)
 
+    async def _let_go(self, worker: Worker) -> Worker:
+        """Close the device; the worker to go on with, another one where the driver hangs in closing it."""
+        done, _ = await asyncio.wait([worker.call(self._close)], timeout=CLOSING)
+        if done:
+            done.pop().result()
+            return worker
+        await worker.close(0)
+        return Worker("microphone")
+
     def _close(self) -> None:
         """In the worker."""
-        if self._input is not None:
-            self._input.close()
-            self._input = None
+        stream, self._input = self._input, None
+        if stream is not None:
+            stream.close()
 
     async def _watch(self, clock: Clock, began: float) -> str:
         """Return in words why there is no more sound."""

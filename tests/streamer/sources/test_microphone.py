@@ -261,6 +261,37 @@ async def test_cancelling_while_the_driver_hangs_in_open_returns_and_closes_late
     assert [stream.closed for stream in system.opened] == [True]
 
 
+async def test_a_driver_that_hangs_in_closing_is_left_behind_and_the_device_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unplugged, and the driver does not come back: that is said, and the device heard once it is there."""
+    release, hanging = threading.Event(), threading.Event()
+    monkeypatch.setattr("streamer.sources.microphone.CLOSING", 0.05)
+    async with bench(tmp_path) as b:
+        stream = await b.opened(1)
+        await b.speak(stream, 0.5)
+
+        def close() -> None:
+            stream.closed = True
+            hanging.set()
+            release.wait()
+
+        monkeypatch.setattr(stream, "close", close)
+        stream.active = False
+        await b.clock.advance(LOOK)
+        await until(hanging.is_set)
+        await b.until_asleep()
+        assert b.notice is not None
+        assert "unplugged?; trying again" in b.notice
+        await b.clock.advance(1.0)
+        await b.speak(await b.opened(2), 0.1)
+        assert b.notice is None
+        release.set()
+        await until(lambda: sum(t.name == "microphone" for t in threading.enumerate()) == 1)
+        await b.speak(b.system.opened[1], 0.1)  # what came back late has closed its own device alone
+        assert b.notice is None
+
+
 @pytest.mark.parametrize(
     ("options", "width"),
     [
