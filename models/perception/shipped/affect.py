@@ -22,7 +22,6 @@ from models.data.sentences import Sentences
 from models.encoders.affect import MEASURES, load_affect
 from models.encoders.text import TextEncoder
 from models.evaluate import own_fusion
-from models.extras import install
 from models.perception.affect import (
     ALONE,
     MISHEARD,
@@ -36,6 +35,7 @@ from models.perception.affect import (
     sentences,
 )
 from models.perception.shipped.figures import OURS, Figure, Say, Target, seed_of
+from models.perception.shipped.tfidf import vectors as tfidf_vectors
 from models.tasks.lexicon import Lexicon
 
 PART = "affect"
@@ -53,7 +53,7 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     """
     path = weights / "affect.safetensors"
     affect, fusion = load_affect(path), own_fusion(weights)
-    of = sentences(data)
+    of, seed = sentences(data), seed_of(path)
     texts = conditions(of)
     say("EmoBank test, twice")
     test = _read(TextEncoder.load(weights / "text.safetensors"), of, texts)
@@ -62,7 +62,7 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     for condition in texts:
         for measure, r in correlations(outputs(affect.net, test, condition), test.target_NA).items():
             target = TARGETS[measure] if condition == ALONE else None
-            yield ours(protocol=condition, metric=f"{measure}_r", value=r, target=target, seed=seed_of(path))
+            yield ours(protocol=condition, metric=f"{measure}_r", value=r, target=target, seed=seed)
     said_NA = affect.net.of_labels(label_probabilities(fusion, test.text[ALONE]))
     for measure, r in correlations(said_NA, test.target_NA).items():
         yield make(model=MAP, protocol=ALONE, metric=f"{measure}_r", value=r)
@@ -101,12 +101,9 @@ def ridge(of: Sentences, texts: Texts) -> dict[str, Scores]:
     Raises:
         ValueError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-        from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
-    except ImportError:
-        raise ValueError(f"the baseline of the words needs scikit-learn; run: {install('train')}") from None
-    vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    vectors = tfidf_vectors()
+    from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
+
     train = vectors.fit_transform(of.splits["train"].texts)
 
     def measured(machine: Ridge, written: Sequence[str], split: str) -> Scores:

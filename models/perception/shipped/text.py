@@ -24,7 +24,6 @@ from models.calibration import probabilities
 from models.data.meld import dialogues
 from models.encoders.text import TextEncoder
 from models.evaluate import own_fusion
-from models.extras import install
 from models.fusion_weights import Fusion
 from models.meld import LABELS
 from models.metrics import scores
@@ -37,6 +36,7 @@ from models.perception.shipped.figures import (
     milliseconds,
     seed_of,
 )
+from models.perception.shipped.tfidf import vectors as tfidf_vectors
 from models.tasks.lexicon import Lexicon
 from models.train_fusion import Bank, bank, predict
 from models.train_meld import Corpus, noisy
@@ -140,12 +140,9 @@ def tfidf(corpus: Corpus, tests: dict[str, list[Example]]) -> dict[str, dict[str
     Raises:
         ValueError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
-        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-    except ImportError:
-        raise ValueError(f"the baseline of the words needs scikit-learn; run: {install('train')}") from None
-    vectors = TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True)
+    vectors = tfidf_vectors()
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
     known_N = _labels(corpus.train) >= 0  # a few utterances of train have none
     train, labels = vectors.fit_transform(_texts(corpus.train)), _labels(corpus.train)
 
