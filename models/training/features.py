@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import data
+from models import data, tune_text
 from models.checkpoint import CheckpointError
 from models.data.check import drop_leaks
 from models.data.corpus import Corpus
@@ -30,8 +30,7 @@ from models.training.config import Data, RunConfig, TrainingError
 from models.training.run import Prepared, data_digest, prepare
 from models.whole import whole
 
-ROOT = Path(__file__).parents[2]
-CACHE = ROOT / "runs" / "study"  # encoders by corpus, and features
+CACHE = tune_text.CACHE
 LAYERS = 4  # of "frozen-layers"; as many as COSMIC (Ghosal et al. 2020) reads of RoBERTa
 SHIPPED = ("meld",)  # corpora on which the encoder that ships was tuned
 PART = 1024  # utterances after which a part is kept, so that an interrupted run goes on
@@ -90,10 +89,9 @@ def encoder(d: Data, corpus: Corpus, cache: Path) -> tuple[str, Callable[[], Enc
         return "minilm", pretrained
     if d.text == "frozen-layers":
         return f"minilm, {LAYERS} layers", partial(pretrained, read=LAYERS)
-    if d.text == "tuned":
-        path = data_path() if corpus.name in SHIPPED else _tuned(corpus, cache / corpus.name)
-    else:
-        path = Path(d.text)
+    if d.text == "tuned" and corpus.name not in SHIPPED:
+        return _tuned(corpus, cache)
+    path = data_path() if d.text == "tuned" else Path(d.text)
     if not path.is_file():
         raise TrainingError(
             f'data.text = "{d.text}": neither packaged, frozen, frozen-layers, tuned nor an encoder file'
@@ -108,15 +106,14 @@ def data_path() -> Path:
     return WEIGHTS / "text.safetensors"
 
 
-def _tuned(corpus: Corpus, folder: Path) -> Path:
-    from models.tune_text import tuned
-
+def _tuned(corpus: Corpus, cache: Path) -> tuple[str, Callable[[], Encoder]]:
     if not corpus.measures.get("audio") or not all(corpus.splits.get(s) for s in ("train", "dev", "test")):
         raise TrainingError(
             'data.text = "tuned" tunes on words and voice measures, and needs train, dev and test;'
             f' {corpus.name} lacks some of these: "frozen" does without'
         )
-    return tuned(corpus, folder)
+    path = tune_text.tuned(corpus, tune_text.home(corpus, cache))
+    return tune_text.name(corpus), lambda: TextEncoder.load(path)
 
 
 def noisy(corpus: Corpus, d: Data) -> Corpus:

@@ -73,6 +73,17 @@ def test_a_tuned_encoder_is_kept_and_named_after_its_corpus(
     assert tune_text.tuned(corpus(), tmp_path) == tmp_path / "text.safetensors"
 
 
+def test_a_tuned_encoder_is_named_by_how_it_is_tuned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by its bytes, which each machine makes otherwise: rows of two machines are of the same data."""
+    name = tune_text.name(corpus())
+    assert name == tune_text.name(corpus())
+    assert tune_text.home(corpus(), tmp_path) == tmp_path / f"toy-{name}"
+    others = {name, tune_text.name(corpus(), seed=1), tune_text.name(replace(corpus(), name="other"))}
+    monkeypatch.setattr(tune_text, "EPOCHS", 1)
+    others.add(tune_text.name(corpus()))
+    assert len(others) == 4
+
+
 def test_labels_whose_words_stand_in_test_are_hidden_from_the_tuner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

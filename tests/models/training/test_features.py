@@ -219,6 +219,25 @@ def test_an_interrupted_encoding_goes_on_where_it_was(
             np.testing.assert_allclose(one.features["text"], other.features["text"], atol=1e-6)
 
 
+def test_a_tuned_encoder_is_one_on_every_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its bytes; made where its name says, so that another recipe never finds it."""
+    voiced = replace(corpus(), measures={"audio": tuple("abcd")})
+
+    def tuned(of: Corpus, folder: Path) -> Path:
+        folder.mkdir(parents=True)
+        small_encoder().save(folder / "text.safetensors", {"made in": str(folder)})
+        return folder / "text.safetensors"
+
+    monkeypatch.setattr(features.tune_text, "tuned", tuned)
+    asked = Data(corpus="toy", text="tuned")
+    here, there = (encoder(asked, voiced, tmp_path / where) for where in ("here", "there"))
+    assert here[0] == there[0]
+    assert here[1]().dim == 16
+    assert [p.parent for p in sorted(tmp_path.glob("*/*/*.safetensors"))] == [
+        tmp_path / where / f"toy-{here[0]}" for where in ("here", "there")
+    ]
+
+
 def test_what_cannot_be_tuned_on_is_named(tmp_path: Path) -> None:
     """Words without voice measures, or without a test split."""
     d, voiced = Data(corpus="toy", text="tuned"), replace(corpus(), measures={"audio": tuple("abcd")})
