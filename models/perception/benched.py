@@ -23,7 +23,7 @@ CONVERSATIONS = {
     "telephone call": "a telephone call of two, 30 s",
 }
 OF_FOUR = ("both", "readers", "actors")  # what the targets are about
-CONFUSED, SWAPS = 10.0, 0.0  # at most
+CONFUSED, SWAPS, COST = 10.0, 0.0, 5.0  # at most; the last in percent of real time
 CASES = {
     "whole": "whole clips",
     "cut": "clips cut to their speech, as live",
@@ -77,7 +77,7 @@ def speakers(report: Report) -> Iterator[Summary]:
             swaps = SWAPS if four else None
             yield _entry(facts, "ids that changed hands", row["swaps"], swaps, "at most")
             yield _entry(facts, "MiB grown after the first minute", row["grown"])
-            yield _entry(facts, "% of real time", row["cost"])
+            yield _entry(facts, "% of real time", row["cost"], COST if four else None, "at most")
 
 
 def prosody(report: Report) -> Iterator[Summary]:

@@ -50,8 +50,10 @@ def test_conversations_of_four_and_four_measures_have_targets(tmp_path: Path) ->
     assert reached == {
         ("shipped", "4 readers", "confusion, %"): True,
         ("shipped", "4 readers", "ids that changed hands"): True,
+        ("shipped", "4 readers", "% of real time"): True,
         ("shipped", "4 actors ", "confusion, %"): False,
         ("shipped", "4 actors ", "ids that changed hands"): False,
+        ("shipped", "4 actors ", "% of real time"): True,
         ("voice measures", "whole cli", "avg_pitch, r with Praat"): True,
         ("voice measures", "clips cut", "avg_pitch, r with Praat"): False,
         ("voice measures", "the same ", "avg_pitch, r with Praat"): False,
