@@ -70,10 +70,14 @@ def recipe(corpus: str, **changes: Any) -> RunConfig:
     return parse(RECIPES[corpus], f"the study's recipe for {corpus}").replace(**changes)
 
 
+def planned() -> list[Entry]:
+    """Every row of every table, as they stand there: the fusions of a host together."""
+    return [*mosi(), *repairs(), *ranks(), *hosts(), *missing(), *word_errors()]
+
+
 def entries() -> list[Entry]:
-    """Every row of every table, by stage."""
-    rows = [*mosi(), *repairs(), *ranks(), *hosts(), *missing(), *word_errors()]
-    return sorted(rows, key=lambda e: e.stage)
+    """The same by stage, as they are run."""
+    return sorted(planned(), key=lambda e: e.stage)
 
 
 def mosi() -> Iterator[Entry]:

@@ -21,7 +21,7 @@ from models.perception import report as perception
 from models.perception.shipped import report as shipped
 from models.report import read as model_rows
 from models.spread import figures, spread
-from models.study.plan import BEST, Entry, entries
+from models.study.plan import BEST, Entry, planned
 from models.study.run import COMMAND, RESULTS, results
 from models.study.words import CONCLUSIONS, DUEL, HEAD, MISSING, OTHER, TABLES, TARGETS
 from models.training import rows
@@ -255,7 +255,7 @@ def _write(args: argparse.Namespace) -> None:
     found[SHIPS] = model_rows(meld) if meld.exists() else []
     found[SHIPPED] = shipped.read(args.results / f"{SHIPPED}.json")
     found[BENCHED] = list(benched.summaries(benched.read(args.results)))
-    page, summaries = write(found, entries())
+    page, summaries = write(found, planned())
     (args.out / "results.md").write_text(page, encoding="utf-8")
     (args.out / "results.json").write_text(json.dumps(summaries, indent=1) + "\n", encoding="utf-8")
 
