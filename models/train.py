@@ -193,7 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     torch.set_num_threads(args.threads)
     stage = {"meld": train_meld, "fusion": train_fusion}[args.command]
-    return command.run(lambda: stage(args), "stopped; the same command goes on from here")
+    return command.run(lambda: stage(args), "stopped; the same command goes on from what it kept")
 
 
 if __name__ == "__main__":

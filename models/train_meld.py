@@ -118,7 +118,12 @@ class Corpus:
         """
         raw = {s: meld.load(data, s, measures) for s in ("train", "dev", "test")}
         heard = {sentence(t) for s in ("dev", "test") for c in raw[s] for t in c.texts} - {""}
+        before = sum(label >= 0 for c in raw["train"] for label in c.labels)
         raw["train"] = [hidden(c, heard) for c in raw["train"]]
+        left = sum(label >= 0 for c in raw["train"] for label in c.labels)
+        log.info(
+            "meld: %d labels of train are not learnt, as their words stand in dev or test", before - left
+        )
         prior = fit_prior(np.concatenate([c.audio_NA for c in raw["train"]]), measures)
         splits = {s: batches.examples(c, prior) for s, c in raw.items()}
         if no_context:

@@ -64,7 +64,7 @@ def read(folder: Path, features: Mapping[str, str] | None = None) -> Corpus:
         splits,
         licence=tuples.LICENCES["iemocap"] if iemocap else "that of the file's publisher",
         commercial_use="no" if iemocap else "unclear",
-        disjoint_by=("dialogue",),
+        disjoint_by=("dialogue", "test speaker") if iemocap else ("dialogue",),
     )
 
 

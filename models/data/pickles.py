@@ -58,6 +58,10 @@ class _Array(np.ndarray[Any, Any]):
     __slots__ = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        if self.shape != (
+            0,
+        ):  # what is in memory already may be looked at by another array, and would be freed
+            raise pickle.UnpicklingError("an array that is filled twice")
         shape, kind, fortran, content = state[-4:]
         dtype = _of(kind).dtype(objects=isinstance(content, list))
         count = math.prod(map(_size, shape))
@@ -103,7 +107,10 @@ def _scalar(kind: Any, content: Any) -> Any:
 
 @_sealed
 def _from_buffer(content: Any, kind: Any, shape: Any, order: str, *axes: Any) -> NDArray[Any]:
-    out: NDArray[Any] = _FROM_BUFFER(content, _of(kind).dtype(), shape, order, *axes)
+    """Of bytes alone, and of a copy: another array's memory may go away, or hold addresses."""
+    if not isinstance(content, (bytes, bytearray)):
+        raise pickle.UnpicklingError(f"an array whose content is {type(content).__name__}")
+    out: NDArray[Any] = _FROM_BUFFER(bytearray(content), _of(kind).dtype(), shape, order, *axes)
     return out
 
 

@@ -62,11 +62,20 @@ def open_data(config: RunConfig, folder: Path, cache: Path = CACHE, say: Say = n
 
 
 def clean(corpus: Corpus, d: Data) -> tuple[Corpus, tuple[str, ...]]:
-    """``corpus`` without training labels whose words stand in dev or test, and how many those were."""
+    """``corpus`` without training labels whose words stand in dev or test, and how many those were.
+
+    Raises:
+        TrainingError: nothing is left to train on.
+    """
     if d.leaks == "keep":
         return corpus, ()
-    corpus, dropped = drop_leaks(corpus, corpus)
-    return corpus, (str(dropped),) if dropped.rows else ()
+    kept, dropped = drop_leaks(corpus, corpus)
+    if dropped.rows and not kept.splits["train"]:
+        raise TrainingError(
+            f"{dropped}, which leaves nothing to train on: is one split of {corpus.name} a copy of another?"
+            ' data.leaks = "keep" trains on it all the same'
+        )
+    return kept, (str(dropped),) if dropped.rows else ()
 
 
 def encoder(d: Data, corpus: Corpus, cache: Path) -> tuple[str, Callable[[], Encoder]]:
@@ -145,6 +154,9 @@ def encoded(
         lines = [line for c in spoken for line in c]
         if len(lines) != sum(len(c) for c in group):
             raise TrainingError(f'{corpus.name}: {split} has no words to encode; set data.text = "packaged"')
+        if not lines:
+            splits[split] = group
+            continue
         path = cache / f"{corpus.name}-{split}-{_digest(name, lines)}.npy"
         if path.exists():
             rows_ND = np.load(path, allow_pickle=False)

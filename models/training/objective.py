@@ -5,6 +5,8 @@ Shape suffixes: K labelled utterances, C classes.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,7 +42,7 @@ def class_weights(train: Train, label_U: Tensor, classes: int) -> Tensor:
     """``[C]``: ones, one over the share of the class ("balanced", mean 1 over utterances), or as given.
 
     Raises:
-        TrainingError: not one weight for each class.
+        TrainingError: not one weight for each class, a negative one, or all 0.
     """
     if train.class_weights == "none":
         return torch.ones(classes)
@@ -49,4 +51,8 @@ def class_weights(train: Train, label_U: Tensor, classes: int) -> Tensor:
         return torch.where(count_C > 0, count_C.sum() / ((count_C > 0).sum() * count_C.clamp_min(1)), 1.0)
     if len(train.class_weights) != classes:
         raise TrainingError(f"train.class_weights: {len(train.class_weights)} for {classes} classes")
+    if not (min(train.class_weights) >= 0 < max(train.class_weights) < math.inf):
+        raise TrainingError(
+            f"train.class_weights: {train.class_weights}; expected numbers from 0 on, not all of them 0"
+        )
     return torch.tensor(train.class_weights)

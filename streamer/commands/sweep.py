@@ -93,7 +93,7 @@ def split_arguments(arguments: Sequence[str], seeds: Sequence[str]) -> tuple[lis
     out: list[int] = []
     for text in ",".join([*seeds, *(a for a in arguments if a.isdigit())]).split(","):
         first, dash, last = text.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdigit() or (dash and (not last.isdigit() or int(last) < int(first))):
             raise ConfigError(f"--seeds {text!r}: expected numbers, such as 0 1 2, 0,1,2 or 0-4")
         out += range(int(first), int(last or first) + 1)
     return list(dict.fromkeys(paths)), list(dict.fromkeys(out))

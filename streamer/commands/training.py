@@ -75,7 +75,8 @@ def folder_of(data: Path | None, corpus: str = "") -> Path:
     if data is None and corpus and Path(corpus).exists():
         return Path(corpus).absolute().parent
     if data is None:
-        raise ConfigError(f"no data folder is named: {ADVICE}")
+        what = f"data.corpus = {corpus!r} is no path here, and " if corpus else ""
+        raise ConfigError(f"{what}no data folder is named: {ADVICE}")
     if not data.is_dir():
         raise ConfigError(f"{data}: no such folder; {ADVICE}")
     return data

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from models.data.check import assert_disjoint
 from models.data.corpus import DataError
 from models.data.gcnet import read
 
@@ -121,3 +123,12 @@ def test_what_is_missing_or_wrong_is_named(tmp_path: Path) -> None:
     (folder / "IEMOCAP_features_raw_4way.pkl").write_bytes(pickle.dumps(({}, {})))
     with pytest.raises(DataError, match="a tuple of 2; expected a tuple of four dictionaries"):
         read(folder)
+
+
+def test_a_split_of_iemocap_that_shares_its_actors_is_refused(tmp_path: Path) -> None:
+    """Each session has two actors of its own."""
+    corpus = read(iemocap(tmp_path / "x"))
+    assert_disjoint(corpus)
+    again = replace(corpus.splits["train"][0], id="Ses01F_impro02")
+    with pytest.raises(DataError, match="test share the speaker Ses0"):
+        assert_disjoint(replace(corpus, splits={**corpus.splits, "test": (again,)}))

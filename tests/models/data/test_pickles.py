@@ -171,6 +171,33 @@ def test_bytes_do_not_become_addresses(tmp_path: Path, parts: tuple[bytes, ...])
         attempted(tmp_path, *parts)
 
 
+def filled(shape: tuple[int, ...], code: str, content: object) -> bytes:
+    """An array's content, as a part of a pickle behind the empty array."""
+    kind = called("numpy\ndtype", said(code))
+    return b"(" + said(1) + said(shape) + kind + said(False) + said(content) + b"tb"
+
+
+EMPTY = called(RECONSTRUCT, said(None), said((0,)), said(b"b")) + NAMED
+
+
+def test_the_memory_of_an_array_does_not_go_away_under_another(tmp_path: Path) -> None:
+    """A second content would free the first, at which a third thing may still look."""
+    once, again = filled((2,), "f8", "A" * 16), filled((1,), "f8", "B" * 8)
+    with pytest.raises(DataError, match="an array that is filled twice"):
+        attempted(tmp_path, EMPTY, once, AGAIN, again)
+    view = called(FROM_BUFFER, AGAIN, called("numpy\ndtype", said("f8")), said((2,)), said("C"))
+    with pytest.raises(DataError, match="an array whose content is _Array"):
+        attempted(tmp_path, EMPTY, once, b"0", view)
+
+
+def test_addresses_are_no_numbers(tmp_path: Path) -> None:
+    """Numbers over the entries of an array of objects would be where these lie, and could be written over."""
+    objects = filled((1,), "O8", [[]])
+    view = called(FROM_BUFFER, AGAIN, called("numpy\ndtype", said("i8")), said((1,)), said("C"))
+    with pytest.raises(DataError, match="an array whose content is _Array"):
+        attempted(tmp_path, EMPTY, objects, b"0", view)
+
+
 @pytest.mark.parametrize("shape", [(10**12,), (2**40, 2**40), (-1,), ("a",), (0.5,)])
 @pytest.mark.parametrize("content", ["", []])
 def test_an_array_is_as_large_as_its_content(tmp_path: Path, shape: object, content: object) -> None:

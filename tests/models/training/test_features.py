@@ -122,6 +122,15 @@ def test_labels_whose_words_stand_in_test_are_hidden_and_counted() -> None:
     assert clean(toy, Data(corpus="toy", leaks="keep")) == (toy, ())
 
 
+def test_a_train_split_that_stands_in_test_as_a_whole_is_refused(tmp_path: Path) -> None:
+    toy = corpus()
+    copied = replace(toy, splits={**toy.splits, "test": toy.splits["train"]})
+    with pytest.raises(TrainingError, match="leaves nothing to train on: is one split of toy a copy"):
+        clean(copied, Data(corpus="toy"))
+    bare = replace(toy, splits={**toy.splits, "train": ()})
+    assert encoded(bare, "small", small_encoder, tmp_path).splits["train"] == ()
+
+
 def test_options_go_to_the_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(data.CORPORA, "toy", lambda folder, fold=0: corpus(seed=fold))
     digests = {open_data(config(**{"data.options": {"fold": n}}), tmp_path).digest for n in (0, 1)}

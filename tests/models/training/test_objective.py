@@ -56,3 +56,6 @@ def test_unlabelled_utterances_weigh_nothing() -> None:
 def test_one_weight_for_each_class() -> None:
     with pytest.raises(TrainingError, match="2 for 3 classes"):
         class_weights(Train(class_weights=(1.0, 2.0)), LABELS, 3)
+    for wrong in ((0.0, 0.0, 0.0), (-1.0, 1.0, 1.0)):
+        with pytest.raises(TrainingError, match="not all of them 0"):
+            class_weights(Train(class_weights=wrong), LABELS, 3)

@@ -39,7 +39,7 @@ def test_seeds_may_be_written_in_any_usual_way(seeds: tuple[str, ...]) -> None:
     assert numbers == [0, 1, 2]
 
 
-@pytest.mark.parametrize("seeds", ["x", "1-", "-3", ""])
+@pytest.mark.parametrize("seeds", ["x", "1-", "-3", "4-1", ""])
 def test_a_wrong_seed_is_named(seeds: str) -> None:
     with pytest.raises(ConfigError, match="expected numbers, such as"):
         split_arguments(["a.toml"], [seeds])
