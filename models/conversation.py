@@ -66,6 +66,9 @@ class ConversationModel(nn.Module):
         unknown = set(c.sizes) - set(MODALITIES)
         if unknown or not c.modalities:
             raise ValueError(f"sizes {dict(c.sizes)}: one or more of {', '.join(MODALITIES)} with a width")
+        for name, n in (*c.sizes.items(), ("dim", c.dim), ("classes", c.classes), ("speakers", c.speakers)):
+            if not isinstance(n, int) or n < (name not in c.sizes):
+                raise ValueError(f"{name} {n!r}: expected a whole number from 1 on")
         if c.placement not in PLACEMENTS:
             raise ValueError(f"no placement {c.placement!r}; there are {', '.join(PLACEMENTS)}")
         for part, options in (("host", c.host_options), ("fusion", c.fusion_options)):
@@ -93,6 +96,8 @@ class ConversationModel(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(c.dim), nn.Dropout(c.dropout), nn.Linear(c.dim, c.classes))
         # Last, so that everything before draws the same random numbers whatever the fusion.
         self.fusion = fusions.build(c.fusion, modalities=m, dim=c.dim, span=c.span, **c.fusion_options)
+        steps = c.span.causal and c.span.past is not None
+        self.remembered = self.init_state(1).sizes() if steps else None
 
     def forward(self, dialogue: Dialogue) -> Tensor:
         """Logits ``[B, N, C]`` of whole conversations. What stands in the rows of padding means nothing."""
@@ -118,7 +123,12 @@ class ConversationModel(nn.Module):
         return State.join(host=self.host.init_state(batch), fusion=self.fusion.init_state(batch))
 
     def step(self, turn: Turn, state: State) -> tuple[Tensor, State]:
-        """Logits ``[B, C]`` of one utterance of each conversation, and the state after it."""
+        """Logits ``[B, C]`` of one utterance of each conversation, and the state after it.
+
+        Raises:
+            ValueError: a state of another model or window.
+        """
+        state.expect(self.remembered or self.init_state(1).sizes())
         present_BM = turn.present_BM[..., self.which]
         speaker_B = self._who(turn.speaker_B)
         x_BMD = self._inputs((turn.text_BT, turn.audio_BA, turn.visual_BV), present_BM, speaker_B)

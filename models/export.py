@@ -195,7 +195,7 @@ def save_onnx(step: Step, path: Path, facts: Mapping[str, Any] | None = None) ->
     content = as_onnx(step, facts)
     apart = difference(step, content)
     if not apart <= ATOL:
-        raise ExportError(f"{path}: not written: its logits would be {apart:.2g} from torch's (limit {ATOL})")
+        raise ExportError(f"{path}: not written: it would be {apart:.2g} from torch's (limit {ATOL})")
     try:
         with whole(path) as part:
             part.write_bytes(content)
@@ -206,9 +206,10 @@ def save_onnx(step: Step, path: Path, facts: Mapping[str, Any] | None = None) ->
 
 @torch.no_grad()
 def difference(step: Step, file: bytes | Path, *, utterances: int = 40, batch: int = 2) -> float:
-    """The largest difference of logits from torch's over random conversations, each keeping its own state.
+    """The largest difference from torch's, of logits and states, each keeping its own state.
 
-    Modalities come and go, and what is absent is NaN: a file that reads it gives NaN here.
+    The conversations are random: modalities come and go, and what is absent is NaN, so that a file that reads
+    it gives NaN here.
     """
     import onnxruntime  # type: ignore[import-untyped]
 
@@ -224,7 +225,9 @@ def difference(step: Step, file: bytes | Path, *, utterances: int = 40, batch: i
         logits, *ours_next = step(*turn, *ours[read:])
         fed = [*(t.numpy() for t in turn), *theirs[read:]]
         their_logits, *their_next = session.run(None, dict(zip(step.inputs, fed, strict=True)))
-        apart.append((logits - torch.from_numpy(their_logits)).abs().max())
+        for a, b in zip((logits, *ours_next), (their_logits, *their_next), strict=True):
+            if a.numel():
+                apart.append((a.float() - torch.from_numpy(b).float()).abs().max())
         ours, theirs = (*turn, *ours_next), [*fed[:read], *their_next]
     return float(torch.stack(apart).max())  # NaN if any is
 

@@ -242,6 +242,9 @@ class LMAM(nn.Module):
         return State(**memory)
 
 
+RANK = 16  # of the small form
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
     """Which LMAM: the default is the small one; `PUBLISHED` is the authors'; the module names the choices.
@@ -254,7 +257,7 @@ class Form:
         ValueError: no such choice, or one U for each modality without a rank.
     """
 
-    rank: int | None = 16
+    rank: int | None = RANK
     squash: str = "temperature"
     memory: str = "text"
     sharing: str = "modality"
@@ -263,6 +266,8 @@ class Form:
         for name, known in (("squash", SQUASH), ("memory", MEMORY), ("sharing", SHARING)):
             if getattr(self, name) not in known:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; there are {', '.join(known)}")
+        if self.rank is not None and not isinstance(self.rank, int):
+            raise ValueError(f"rank {self.rank!r}: expected a whole number, or none for the full weight")
         if self.rank is None and self.sharing == "modality":
             raise ValueError("sharing 'modality' needs a rank: V is shared and U is not; a full W is 'one'")
 

@@ -38,6 +38,19 @@ class State(Mapping[str, Tensor]):
         """A flat dict for storage."""
         return dict(self._tensors)
 
+    def sizes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each tensor without the conversations: the same for every state of a model."""
+        return {n: tuple(t.shape[1:]) for n, t in self.items()}
+
+    def expect(self, sizes: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse the state of another model, or of the same with another window.
+
+        Raises:
+            ValueError: its tensors are others than ``sizes``.
+        """
+        if self.sizes() != sizes:
+            raise ValueError(f"{self}: the state of another model or window; expected {dict(sizes)}")
+
     def map(self, change: Callable[[Tensor], Tensor]) -> State:
         """``change`` of every tensor."""
         return State(**{n: change(t) for n, t in self.items()})
@@ -62,7 +75,7 @@ class State(Mapping[str, Tensor]):
         Raises:
             ValueError: no states, or states of different models.
         """
-        if not states or any(s.keys() != states[0].keys() for s in states):
+        if not states or any(s.sizes() != states[0].sizes() for s in states):
             raise ValueError("can only stack one or more states of the same model")
         return cls(**{n: torch.cat([s[n] for s in states]) for n in states[0]})
 

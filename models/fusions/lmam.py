@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.fusions.base import Fusion
-from models.lmam import LMAM, Form, NoMatching
+from models.lmam import LMAM, RANK, Form, NoMatching
 from models.masks import present_only
 from models.span import FULL, Span
 from models.state import State
@@ -53,7 +53,7 @@ class Lmam(Blocked):
         modalities: int,
         dim: int,
         span: Span,
-        rank: int | None = 16,
+        rank: int | None = RANK,
         squash: str = "temperature",
         memory: str = "text",
         sharing: str = "modality",
@@ -80,7 +80,8 @@ class LMAMFusion(nn.Module):
     Args:
         widths: the width of each modality, by name or in order; each gets a linear map to ``dim``.
         dim: width of what comes out.
-        form: which LMAM. span: which steps a step may read; the default is the whole sequence.
+        form: which LMAM; the default is the small one, of rank 16, or of ``dim`` where that is less.
+        span: which steps a step may read; the default is the whole sequence.
 
     Raises:
         ValueError: no modalities, or sizes that the form cannot have.
@@ -103,7 +104,10 @@ class LMAMFusion(nn.Module):
         self.by_name, self.names = isinstance(widths, Mapping), tuple(named)
         self.widths = tuple(named.values())
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in named.values())
-        self.block = (form or Form()).build(modalities=len(named), dim=dim, span=span)
+        form = form or Form(rank=min(dim, RANK))
+        self.block = form.build(modalities=len(named), dim=dim, span=span)
+        steps = span.causal and span.past is not None
+        self.remembered = self.block.memory(1).sizes() if steps else None
 
     def forward(self, inputs: Streams, masks: Masks = None) -> Tensor:
         """Fuse whole sequences.
@@ -115,7 +119,7 @@ class LMAMFusion(nn.Module):
                 Padding is a step at which nothing is there. Masked entries may hold NaN.
 
         Returns:
-            ``[B, N, dim]``; zeros where nothing was there and nothing is remembered.
+            ``[B, N, dim]``; zeros where nothing was there.
 
         Raises:
             ValueError: what is given does not fit; the message names the modality.
@@ -135,7 +139,11 @@ class LMAMFusion(nn.Module):
         """``[B, dim]`` of one step (inputs ``[B, width]``, masks ``[B]``) and the state after it.
 
         Equals the rows of `forward` with the same causal span.
+
+        Raises:
+            ValueError: what is given does not fit, or a state of another block or window.
         """
+        state.expect(self.remembered or self.block.memory(1).sizes())
         return self.block.step(*self._rows(inputs, masks, 1), state)
 
     def _rows(self, inputs: Streams, masks: Masks, leading: int) -> tuple[Tensor, Tensor]:

@@ -209,7 +209,7 @@ def _angular(unit_TD: Tensor, unit_JD: Tensor) -> Tensor:
     cosine_TJ = cosine_TJ.to(
         torch.promote_types(cosine_TJ.dtype, torch.float32)
     )  # half precision rounds to 1
-    return 1 - torch.acos(cosine_TJ.clamp(-PARALLEL, PARALLEL)) / math.pi
+    return (1 - torch.acos(cosine_TJ.clamp(-PARALLEL, PARALLEL)) / math.pi).to(unit_TD.dtype)
 
 
 def _within(unit_SBTD: Tensor, unit_SBJD: Tensor, edge_SBTJ: Tensor, self_TJ: Tensor) -> Tensor:

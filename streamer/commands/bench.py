@@ -49,6 +49,8 @@ def fitting(console: Console, costs: list[Cost], dim: int, modalities: int, wind
         shown = render(costs, dim, modalities, window, left_out)
         if shown.__rich_measure__(console, console.options).maximum <= console.width:
             break
+    if left_out:
+        shown.caption = f"{shown.caption}; a wider terminal shows {' and '.join(left_out)}, too"
     return shown
 
 

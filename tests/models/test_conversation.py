@@ -44,18 +44,27 @@ def net(
     return ConversationModel(config).eval()
 
 
+@torch.no_grad()
+def stirred(model: ConversationModel) -> ConversationModel:
+    """``model`` with every parameter moved: those that begin with zeros would hide what they do."""
+    g = torch.Generator().manual_seed(1)
+    for p in model.parameters():
+        p.add_(0.1 * torch.randn(p.shape, generator=g))
+    return model
+
+
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_pair_is_causal_and_steppable(host: str, fusion: str) -> None:
     """`step` equals `forward`, for any split; nothing looks ahead, reads padding, NaN or the batch."""
-    check_incremental(net(host, fusion), make_dialogue(**SIZES))
+    check_incremental(stirred(net(host, fusion)), make_dialogue(**SIZES))
 
 
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("placement", [p for p in PLACEMENTS if p != "late"])
 def test_every_placement_is_causal_and_steppable(host: str, placement: str) -> None:
     """The other two placements pass the same contract."""
-    check_incremental(net(host, "concat", placement), make_dialogue(**SIZES))
+    check_incremental(stirred(net(host, "concat", placement)), make_dialogue(**SIZES))
 
 
 @pytest.mark.parametrize("host", HOSTS)
@@ -72,6 +81,57 @@ def test_pairs_differ_in_the_fusion_alone(host: str, placement: str) -> None:
         got = outside(fusion)
         assert got.keys() == want.keys()
         assert all(torch.equal(got[k], want[k]) for k in want), fusion
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("host", HOSTS)
+def test_the_fusion_stands_alone_between_host_and_head(host: str) -> None:
+    """Whatever the fusion, the same rows go into the host and out of it, what it gives goes to the head
+    unchanged, and as much is dropped on the way."""
+    dialogue, seen = make_dialogue(**SIZES), {}
+    for fusion in FUSIONS:
+        model, at = net(host, fusion), {}
+
+        def keep(name: str, part: torch.nn.Module, at: dict[str, torch.Tensor]) -> None:
+            part.register_forward_hook(lambda _, given, out: at.update({name: given[0], f"{name} out": out}))
+
+        for name in ("host", "fusion", "head"):
+            keep(name, getattr(model, name), at)
+        model(dialogue)
+        assert torch.equal(at["fusion"], at["host out"])
+        assert torch.equal(at["head"], at["fusion out"])
+        dropped = {n: m.p for n, m in model.named_modules() if hasattr(m, "p") and not n.startswith("fusion")}
+        assert dropped
+        want = seen.setdefault("first", (at, dropped))
+        assert torch.equal(at["host"], want[0]["host"]), fusion
+        assert torch.equal(at["host out"], want[0]["host out"]), fusion
+        assert dropped == want[1], fusion
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_half_precision_is_kept(host: str) -> None:
+    model = net(host, "lmam").to(torch.bfloat16)
+    d = make_dialogue(**SIZES)
+    half = Dialogue(*(t.to(torch.bfloat16) if t.is_floating_point() else t for t in tensors(d)))
+    out = model(half)
+    assert out.dtype == torch.bfloat16
+    assert torch.isfinite(out).all()
+
+
+def test_sizes_that_no_model_has_are_named() -> None:
+    for wrong in ({"dim": 0}, {"classes": 0}, {"speakers": 0}, {"sizes": {"text": -3, "audio": 2}}):
+        with pytest.raises(ValueError, match="expected a whole number from 1 on"):
+            ConversationModel(Config(**{"sizes": SIZES, "classes": 3, **wrong}))
+
+
+def test_a_state_of_another_window_or_host_is_refused() -> None:
+    model, turn = net("speaker-gru", "lmam"), make_dialogue(**SIZES).turn(0)
+    others = (net("speaker-gru", "lmam", span=Span(6, 0)), net("bc-lstm", "lmam"))
+    for state in (*(o.init_state(3) for o in others), State()):
+        with pytest.raises(ValueError, match="the state of another model or window"):
+            model.step(turn, state)
+    with pytest.raises(ValueError, match="same model"):
+        State.stack([model.init_state(1), others[0].init_state(1)])
 
 
 @pytest.mark.parametrize("host", HOSTS)

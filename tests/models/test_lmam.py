@@ -156,6 +156,24 @@ def test_step_is_forward(form: Form | None, mask: str) -> None:
         assert {n: t.shape for n, t in memory.items()} == sizes, "the memory grows"
 
 
+@pytest.mark.parametrize("form", FORMS, ids=name)
+def test_gradients_go_through_the_memory_of_a_step(form: Form | None) -> None:
+    """Those of stepping are those of the whole, for rows and weights alike."""
+    present_BNM = presence(MASKS[0], 6)
+    h_BNMD = torch.randn(*present_BNM.shape, DIM, dtype=torch.float64)
+    up_BND = torch.randn(*h_BNMD.shape[:2], DIM, dtype=torch.float64)
+    block = make(form, Span(3)).double()
+    whole, stepped = h_BNMD.clone().requires_grad_(), h_BNMD.clone().requires_grad_()
+    want = with_gradients(block, whole, block(whole, present_BNM), up_BND)
+    memory, rows = block.memory(len(h_BNMD)), []
+    for t in range(6):
+        z_BD, memory = block.step(stepped[:, t], present_BNM[:, t], memory)
+        rows.append(z_BD)
+    got = with_gradients(block, stepped, torch.stack(rows, 1), up_BND)
+    for g, w in zip(got, want, strict=True):
+        torch.testing.assert_close(g, w, atol=1e-10, rtol=0)
+
+
 def test_a_step_keeps_the_row_and_its_key_and_works_out_neither_again() -> None:
     """d + r numbers for each remembered row; with a full weight the row is its own key and stands once."""
     sizes = {
