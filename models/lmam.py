@@ -254,7 +254,8 @@ class Form:
         memory: "text" (the first modality) or "all"; sharing: "one" W, or a U for each "modality".
 
     Raises:
-        ValueError: no such choice, or one U for each modality without a rank.
+        ValueError: no such choice, or one U for each modality without a rank. TypeError: a rank that is no
+            whole number.
     """
 
     rank: int | None = RANK
@@ -267,7 +268,7 @@ class Form:
             if getattr(self, name) not in known:
                 raise ValueError(f"no {name} {getattr(self, name)!r}; there are {', '.join(known)}")
         if self.rank is not None and not isinstance(self.rank, int):
-            raise ValueError(f"rank {self.rank!r}: expected a whole number, or none for the full weight")
+            raise TypeError(f"rank {self.rank!r}: expected a whole number, or none for the full weight")
         if self.rank is None and self.sharing == "modality":
             raise ValueError("sharing 'modality' needs a rank: V is shared and U is not; a full W is 'one'")
 
