@@ -9,7 +9,6 @@ linear layers in int8 (torch.ao.quantization, which torch has declared deprecate
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 import warnings
 
@@ -33,7 +32,7 @@ def int8(encoder: TextEncoder) -> TextEncoder:
     """``encoder`` with dynamically quantised linear layers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        net = torch.ao.quantization.quantize_dynamic(copy.deepcopy(encoder.net), {nn.Linear}, torch.qint8)
+        net = torch.ao.quantization.quantize_dynamic(encoder.net, {nn.Linear}, torch.qint8)
     return TextEncoder(net, encoder.tokenizer, encoder.meta)
 
 

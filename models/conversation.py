@@ -67,7 +67,7 @@ class ConversationModel(nn.Module):
         if unknown or not c.modalities:
             raise ValueError(f"sizes {dict(c.sizes)}: one or more of {', '.join(MODALITIES)} with a width")
         for name, n in (*c.sizes.items(), ("dim", c.dim), ("classes", c.classes), ("speakers", c.speakers)):
-            if not isinstance(n, int) or n < (name not in c.sizes):
+            if not isinstance(n, int) or n < (name not in c.sizes):  # a modality of width 0 is absent
                 raise ValueError(f"{name} {n!r}: expected a whole number from 1 on")
         if c.placement not in PLACEMENTS:
             raise ValueError(f"no placement {c.placement!r}; there are {', '.join(PLACEMENTS)}")
@@ -96,8 +96,7 @@ class ConversationModel(nn.Module):
         self.head = nn.Sequential(nn.LayerNorm(c.dim), nn.Dropout(c.dropout), nn.Linear(c.dim, c.classes))
         # Last, so that everything before draws the same random numbers whatever the fusion.
         self.fusion = fusions.build(c.fusion, modalities=m, dim=c.dim, span=c.span, **c.fusion_options)
-        steps = c.span.causal and c.span.past is not None
-        self.remembered = self.init_state(1).sizes() if steps else None
+        self.remembered = self.init_state(1).sizes() if c.span.steps else None
 
     def forward(self, dialogue: Dialogue) -> Tensor:
         """Logits ``[B, N, C]`` of whole conversations. What stands in the rows of padding means nothing."""
@@ -128,7 +127,7 @@ class ConversationModel(nn.Module):
         Raises:
             ValueError: a state of another model or window.
         """
-        state.expect(self.remembered or self.init_state(1).sizes())
+        state.expect(self.init_state(1).sizes() if self.remembered is None else self.remembered)
         present_BM = turn.present_BM[..., self.which]
         speaker_B = self._who(turn.speaker_B)
         x_BMD = self._inputs((turn.text_BT, turn.audio_BA, turn.visual_BV), present_BM, speaker_B)

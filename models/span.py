@@ -32,6 +32,11 @@ class Span:
         return self.future == 0
 
     @property
+    def steps(self) -> bool:
+        """A model can be stepped: nothing later is read, and what is remembered has a limit."""
+        return self.causal and self.past is not None
+
+    @property
     def window(self) -> int:
         """Rows of memory that a step needs.
 

@@ -118,18 +118,20 @@ class Corpus:
         """
         raw = {s: meld.load(data, s, measures) for s in ("train", "dev", "test")}
         heard = {sentence(t) for s in ("dev", "test") for c in raw[s] for t in c.texts} - {""}
-        before = sum(label >= 0 for c in raw["train"] for label in c.labels)
+        known = _labels(raw["train"])
         raw["train"] = [hidden(c, heard) for c in raw["train"]]
-        left = sum(label >= 0 for c in raw["train"] for label in c.labels)
-        log.info(
-            "meld: %d labels of train are not learnt, as their words stand in dev or test", before - left
-        )
+        fewer = known - _labels(raw["train"])
+        log.info("meld: %d labels of train are not learnt, as their words stand in dev or test", fewer)
         prior = fit_prior(np.concatenate([c.audio_NA for c in raw["train"]]), measures)
         splits = {s: batches.examples(c, prior) for s, c in raw.items()}
         if no_context:
             splits = {s: [u for e in es for u in batches.alone(e)] for s, es in splits.items()}
         errors = WordErrors(t for c in raw["train"] for t in c.texts)
         return cls(splits["train"], splits["dev"], splits["test"], prior, errors)
+
+
+def _labels(conversations: Sequence[meld.Conversation]) -> int:
+    return sum(label >= 0 for c in conversations for label in c.labels)
 
 
 def hidden(c: meld.Conversation, heard: Set[str]) -> meld.Conversation:

@@ -58,9 +58,8 @@ class _Array(np.ndarray[Any, Any]):
     __slots__ = ()
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        if self.shape != (
-            0,
-        ):  # what is in memory already may be looked at by another array, and would be freed
+        # What is in memory already may be looked at by another array, and would be freed under it.
+        if self.shape != (0,):
             raise pickle.UnpicklingError("an array that is filled twice")
         shape, kind, fortran, content = state[-4:]
         dtype = _of(kind).dtype(objects=isinstance(content, list))

@@ -106,8 +106,7 @@ class LMAMFusion(nn.Module):
         self.maps = nn.ModuleList(nn.Linear(width, dim) for width in named.values())
         form = form or Form(rank=min(dim, RANK))
         self.block = form.build(modalities=len(named), dim=dim, span=span)
-        steps = span.causal and span.past is not None
-        self.remembered = self.block.memory(1).sizes() if steps else None
+        self.remembered = self.block.memory(1).sizes() if span.steps else None
 
     def forward(self, inputs: Streams, masks: Masks = None) -> Tensor:
         """Fuse whole sequences.
@@ -143,7 +142,7 @@ class LMAMFusion(nn.Module):
         Raises:
             ValueError: what is given does not fit, or a state of another block or window.
         """
-        state.expect(self.remembered or self.block.memory(1).sizes())
+        state.expect(self.block.memory(1).sizes() if self.remembered is None else self.remembered)
         return self.block.step(*self._rows(inputs, masks, 1), state)
 
     def _rows(self, inputs: Streams, masks: Masks, leading: int) -> tuple[Tensor, Tensor]:
