@@ -9,7 +9,6 @@ linear layers in int8 (torch.ao.quantization, which torch has declared deprecate
 from __future__ import annotations
 
 import argparse
-import time
 import warnings
 
 import numpy as np
@@ -19,6 +18,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from models.encoders.text import TextEncoder
+from models.perception.shipped.figures import milliseconds
 
 SAID = (
     "Good morning. Is there any mail today?",
@@ -36,27 +36,24 @@ def int8(encoder: TextEncoder) -> TextEncoder:
     return TextEncoder(net, encoder.tokenizer, encoder.meta)
 
 
-def read(encoder: TextEncoder, times: int) -> tuple[list[float], Tensor]:
-    """Milliseconds of each step, and the features of the first round ``[len(SAID), D]``."""
-    memory, spent, rows = encoder.start(), [], []
-    for i in range(times):
-        began = time.thread_time()
-        row_D, memory = encoder.step(SAID[i % len(SAID)], i % 2, memory)
-        spent.append(1e3 * (time.thread_time() - began))
+def read(encoder: TextEncoder, rounds: int) -> tuple[list[float], Tensor]:
+    """Milliseconds of each step, and the features of each of `SAID` after those before it ``[n, D]``."""
+    memory, said, rows = encoder.start(), [], []
+    for i, text in enumerate(SAID):
+        said.append((text, i % 2, memory))
+        row_D, memory = encoder.step(*said[-1])
         rows.append(row_D)
-    return spent[len(SAID) :], torch.stack(rows[: len(SAID)])
+    return milliseconds(lambda given: encoder.step(*given), said * rounds), torch.stack(rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--times", type=int, default=204, help="utterances read by each (default: 204)")
+    parser.add_argument("--rounds", type=int, default=20, help="times that all is read (default: 20)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     floats = TextEncoder.load()
     encoders = {"floats, as it ships": floats, "int8": int8(floats)}
-    for encoder in encoders.values():
-        read(encoder, 8)
-    found = {name: read(encoder, args.times) for name, encoder in encoders.items()}
+    found = {name: read(encoder, args.rounds) for name, encoder in encoders.items()}
     _, want_ND = found["floats, as it ships"]
     out = Table("arithmetic", "ms an utterance, p50", "p95", "cosine with floats, least", title="one core")
     for name, (spent, rows_ND) in found.items():
