@@ -20,7 +20,17 @@ FUSIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
         "Lmam",
         {"rank": None, "squash": "temperature", "memory": "text", "sharing": "one"},
     ),
+    "lmam-published-memories": (
+        "lmam",
+        "Lmam",
+        {"rank": None, "squash": "tanh", "memory": "all", "sharing": "one"},
+    ),
     "lmam-low-rank": ("lmam", "Lmam", {"rank": 16, "squash": "tanh", "memory": "text", "sharing": "one"}),
+    "lmam-low-rank-shared": (
+        "lmam",
+        "Lmam",
+        {"rank": 16, "squash": "tanh", "memory": "text", "sharing": "modality"},
+    ),
     "lmam": (
         "lmam",
         "Lmam",

@@ -13,6 +13,9 @@ import csv
 import importlib
 import io
 import json
+import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -114,11 +117,25 @@ def _on_each(
     config: RunConfig, data: Prepared, seed: int, folder: Path, options: dict[str, Any], fabric: Engine
 ) -> Row | TrainingError:
     """In each process; what `launch` returns or raises is what the first returns."""
+    _end_with_parent()
     torch.set_num_threads(1)
     try:
         return train(config, data, seed, folder, engine=fabric, **options)
     except TrainingError as error:
         return error
+
+
+def _end_with_parent() -> None:
+    """End this process as soon as the one that began it is gone: killed, it can tell nobody."""
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    if parent is not None:
+        threading.Thread(target=follow, name="end with parent", daemon=True).start()
 
 
 def refuse(folder: Path, resume: bool) -> None:

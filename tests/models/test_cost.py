@@ -43,6 +43,8 @@ def test_a_rank_is_exactly_2_d_r(rank: int, share: int) -> None:
         ("lmam-all-memories", 4 * 128 * 16 + 3),
         ("lmam-published", 16_512),
         ("lmam-published-temperature", 16_513),
+        ("lmam-published-memories", 16_512),
+        ("lmam-low-rank-shared", 4 * 128 * 16),
         ("concat", 3 * 128 * 128 + 128),
     ],
 )

@@ -13,7 +13,7 @@ from models.span import FULL, Span
 from models.state import State
 from tests.models.fusions.rows import gradients, make_rows, stepped
 
-NAMES = ["mean", "lmam-published", "lmam-published-temperature", "lmam-low-rank", "lmam", "lmam-all-memories"]
+NAMES = ["mean", *(name for name in fusions.FUSIONS if name.startswith("lmam"))]
 
 
 def make(name: str, span: Span = FULL, dim: int = 16, **options: object) -> fusions.Fusion:
@@ -37,6 +37,8 @@ def test_whole_is_stepped_and_every_weight_matters(name: str) -> None:
     [
         ("lmam-published", PUBLISHED),
         ("lmam-published-temperature", Form(rank=None, squash="temperature", memory="text", sharing="one")),
+        ("lmam-published-memories", Form(rank=None, squash="tanh", memory="all", sharing="one")),
+        ("lmam-low-rank-shared", Form(rank=16, squash="tanh", memory="text", sharing="modality")),
         ("lmam-low-rank", Form(rank=16, squash="tanh", memory="text", sharing="one")),
         ("lmam", Form(rank=16, squash="temperature", memory="text", sharing="modality")),
         ("lmam-all-memories", Form(rank=16, squash="temperature", memory="all", sharing="modality")),

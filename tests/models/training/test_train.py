@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -143,6 +145,41 @@ def test_two_devices_train_one_model_together(tmp_path: Path) -> None:
     a, b = (load_file(str(tmp_path / name / MODEL)) for name in ("one", "two"))
     for name, want in a.items():
         torch.testing.assert_close(b[name], want, atol=1e-4, rtol=1e-3)
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from models.training.run import prepare
+from models.training.train import launch
+from tests.models.training.corpora import config, corpus
+from tests.models.training.test_train import kill_parent
+
+if __name__ == "__main__":
+    data = prepare(config(), corpus())
+    launch(config(), data, 0, Path(sys.argv[1]), accelerator="cpu", devices=2, watch=kill_parent)
+"""
+
+
+def kill_parent(epoch: Epoch) -> None:
+    """In a worker; then it is busy for longer than the test waits."""
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(300)
+
+
+@pytest.mark.timeout(180)  # three Pythons
+def test_no_worker_outlives_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """Whoever lives holds the pipe of the output open, and `communicate` waits for its end."""
+    pytest.importorskip("lightning_fabric", reason="needs the extra 'train'")
+    script = tmp_path / "alone.py"  # as the workers read their main module again
+    script.write_text(ALONE)
+    command = [sys.executable, str(script), str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        said, _ = process.communicate(timeout=150)
+    assert process.returncode == -signal.SIGKILL, said
 
 
 @pytest.mark.timeout(120)  # imports Fabric
