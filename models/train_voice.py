@@ -29,8 +29,9 @@ from models.encoders.voice_statistics import Heard, statistics
 from models.perception import voice_baseline as baseline
 from models.perception.voice import (
     DEFAULT,
-    NOISE,
+    TESTED,
     WAYS,
+    Floats,
     Ints,
     Plan,
     Voices,
@@ -41,7 +42,7 @@ from models.perception.voice import (
     logits,
     summary,
 )
-from models.perception.voice_features import CONDITIONS, ROOM, heard
+from models.perception.voice_features import CONDITIONS, heard
 from models.perception.voices import versions
 from models.tasks.rows import Rows, command, key
 
@@ -49,7 +50,7 @@ MODULE = "models.train_voice"
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results" / "voice.jsonl"
 CACHE = ROOT / "runs" / "voice"
-NAME, VERSION = "lmam-voice", "0.1.0"
+NAME, VERSION = "lmam-voice", "0.2.0"
 TABLE = "perception-voice"
 CORPORA = {
     "ravdess": ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"),
@@ -99,9 +100,16 @@ class Speech:
         speakers = tuple(c.speaker for c in self.clips)
         label_N = np.array([labels.index(e) if e in labels else -1 for e in self._common(labels)])
         made = versions(
-            self.heard["clean"], [self.heard[c] for c in ROOM if c in self.heard], speakers, plan.versions
+            self.heard["clean"],
+            [self.heard[c] for c in plan.recordings if c in self.heard],
+            speakers,
+            plan.versions,
         )
         return Voices(made, label_N, speakers, tuple(labels))
+
+    def statistics(self, condition: str) -> Floats:
+        """``[N, S]`` of every clip under ``condition``."""
+        return np.stack([statistics(h) for h in self.heard[condition]])
 
     def _common(self, labels: Sequence[str]) -> list[str]:
         return [c.emotion if c.emotion in labels else (SHIPPED.get(c.emotion) or "") for c in self.clips]
@@ -123,9 +131,7 @@ def evaluate(args: argparse.Namespace, plan: Plan, rows: Rows, tell: Tell) -> No
             continue
         speech = Speech.read(args.data, corpus, args.cache, tell)
         voices = speech.voices(labels, plan)
-        tests = {"": voices} | {
-            NOISE: voices.instead(np.stack([statistics(h) for h in speech.heard["noisy"]]))
-        }
+        tests = {name: voices.instead(speech.statistics(c)) for name, c in TESTED.items()}
         parts = folds(speech.clips, corpus)
         _baselines(speech, voices, parts, corpus, rows, args)
         for fold, test in enumerate(parts):
@@ -140,6 +146,7 @@ def _facts(corpus: str, labels: Sequence[str], args: argparse.Namespace) -> dict
         "dataset": corpus,
         "protocol": "five folds over actors" if corpus == "ravdess" else "leave one speaker out",
         "labels": list(labels),
+        "tested": list(TESTED),
         "command": command(MODULE, args.argv),
     }
 
@@ -181,7 +188,7 @@ def _fold(
 
 
 def _what(facts: dict[str, Any]) -> dict[str, Any]:
-    return {k: facts[k] for k in ("table", "dataset", "labels", "fold")}
+    return {k: facts[k] for k in ("table", "dataset", "labels", "tested", "fold")}
 
 
 def _size(net: nn.Module) -> int:
@@ -197,7 +204,7 @@ def _baselines(
     args: argparse.Namespace,
 ) -> None:
     """The missing rows of `models.perception.voice_baseline`."""
-    made = {c: voices.instead(baseline.mfcc(speech.heard[c])) for c in ("clean", "noisy")}
+    made = {c: voices.instead(baseline.mfcc(speech.heard[c])) for c in TESTED.values()}
     labels, classes = voices.labels, len(voices.labels)
     for fold, test in enumerate(parts):
         facts = {**_facts(corpus, labels, args), "fold": fold, "model": "mfcc-svm"}
@@ -209,7 +216,7 @@ def _baselines(
         found = {}
         for way in baseline.WAYS:
             said = baseline.guesses(made["clean"], list(made.values()), train, at, way)
-            for condition, guess in zip(("", NOISE), said, strict=True):
+            for condition, guess in zip(TESTED, said, strict=True):
                 one_hot = torch.nn.functional.one_hot(torch.from_numpy(guess), classes)
                 found[way + condition] = summary(confusion(one_hot, voices.label_N[at]))
         rows.append({**facts, "key": name, "seed": 0, "test": found, "speakers": list(test), "parameters": 0})
@@ -253,13 +260,12 @@ def splits(every: Speech, voices: Voices) -> dict[str, Ints]:
 def tested(
     net: VoiceNet, every: Speech, voices: Voices, test: Ints, seed: int
 ) -> dict[tuple[str, str], Ints]:
-    """Confusion ``[K, K]`` of each corpus' clips among ``test`` in each way, clean and (behind the way's name
-    `NOISE`) noisy."""
-    noisy = voices.instead(np.stack([statistics(h) for h in every.heard["noisy"]]))
+    """Confusion ``[K, K]`` of each corpus' clips among ``test`` in each way and condition of `TESTED`."""
+    there = {name: voices.instead(every.statistics(c)) for name, c in TESTED.items()}
     return {
         (corpus, way + condition): confusion(logits(net, each, at, way, seed), voices.label_N[at])
         for corpus, at in by_corpus(voices, test).items()
-        for condition, each in (("", voices), (NOISE, noisy))
+        for condition, each in there.items()
         for way in WAYS
     }
 

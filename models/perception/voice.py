@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ Ints = NDArray[np.int64]
 Known = tuple[Floats, Floats, Floats]  # count, mean and summed squared deviations of each clip's speaker
 
 WAYS = ("live", "running", "offline")
-NOISE = ", 10 dB"  # behind the name of a way: with noise, see `models.perception.voice_features`
+NOISE, TELEPHONE = ", 10 dB", ", telephone"  # behind the name of a way, see `TESTED`
+TESTED = {"": "clean", NOISE: "noisy", TELEPHONE: "telephone"}  # of `models.perception.voice_features`
 DEFAULT = Path(__file__).parents[2] / "configs" / "encoders" / "voice.toml"
 
 
@@ -49,6 +50,7 @@ class Plan(Filed):
     file: ClassVar[Path] = DEFAULT
 
     versions: int = Field(17, ge=1)
+    recordings: tuple[Literal["room 1", "room 2", "line"], ...] = ("room 1", "room 2", "line")
     epochs: tuple[int, ...] = (40, 80, 120)
     batch: int = Field(64, ge=2)
     rate: float = Field(2e-3, gt=0)

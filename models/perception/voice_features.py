@@ -1,9 +1,10 @@
 """What the voice encoder hears of every clip of a corpus, under several conditions, kept on disk.
 
-A condition changes the sound before it is heard: nothing (``clean``), a recorded noise at 10 dB for the
-evaluation (``noisy``), or rooms and noises as they come for training (``room 1``, ``room 2``). Noises for
-training and for evaluation are different recordings. Then the sound is cut as the segmenter of the live graph
-cuts it, a little before the speech and a little after; where those are is found in the clean recording.
+A condition changes the sound before it is heard: nothing (``clean``); for the evaluation a recorded noise at
+10 dB (``noisy``) or a telephone (``telephone``); for training rooms and noises as they come (``room 1``,
+``room 2``) or narrow lines of all kinds (``line``). Noises for training and for evaluation are different
+recordings. Then the sound is cut as the segmenter of the live graph cuts it, a little before the speech and a
+little after; where those are is found in the clean recording.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve  # type: ignore[import-untyped]
+from scipy.signal import butter, fftconvolve, resample_poly, sosfiltfilt  # type: ignore[import-untyped]
 
 from models.data.speech import RATE, Clip, clips, recording, sounds
 from models.encoders import hearing, mel, periodicity, prosody, syllables
@@ -26,9 +27,11 @@ from models.whole import whole
 Pcm = NDArray[np.float32]
 Change = Callable[[Pcm, np.random.Generator], Pcm]
 
-CONDITIONS = ("clean", "noisy", "room 1", "room 2")
-ROOM = CONDITIONS[2:]
+CONDITIONS = ("clean", "noisy", "room 1", "room 2", "line", "telephone")  # the place seeds what is drawn
+ROOM = CONDITIONS[2:4]
+TRAINING = CONDITIONS[2:5]
 SNR_DB = 10.0  # of ``noisy``
+BAND = 300.0, 3400.0  # Hz, of a telephone
 BEFORE, AFTER = 0.25, 0.1  # s of background around the speech, as the segmenter keeps it
 TRAINING_NOISES = ("noise1", "noise2", "noise3", "noise5")
 EVALUATION_NOISES = ("noise4", "office_ambience")
@@ -62,6 +65,10 @@ def changes(data: Path, condition: str) -> Change:
     """What ``condition`` does to a sound."""
     if condition == "clean":
         return lambda pcm, rng: pcm
+    if condition == "telephone":
+        return lambda pcm, rng: telephone(pcm)
+    if condition == "line":
+        return line
     if condition == "noisy":
         noises = [recording(data / "noise" / f"{name}.flac") for name in EVALUATION_NOISES]
         return lambda pcm, rng: noisy(pcm, noises[rng.integers(len(noises))], SNR_DB, rng)
@@ -112,6 +119,24 @@ def reverberant(pcm: Pcm, room: Pcm) -> Pcm:
     begin = max(0, int(np.abs(room).argmax()) - 16)
     tail = room[begin : begin + _TAIL]
     return np.asarray(fftconvolve(pcm, tail / np.linalg.norm(tail))[: len(pcm)], dtype=np.float32)
+
+
+def telephone(pcm: Pcm, band: tuple[float, float] = BAND) -> Pcm:
+    """``pcm`` as a telephone carries it: ``band`` in Hz, at 8 kHz, in the 256 steps of mu-law (G.711)."""
+    filter_ = butter(6, band, "bandpass", fs=RATE, output="sos")
+    narrow = np.clip(resample_poly(sosfiltfilt(filter_, pcm), 1, 2), -1, 1)
+    steps = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
+    back = np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255
+    return np.asarray(resample_poly(back, 2, 1)[: len(pcm)], np.float32)
+
+
+def line(pcm: Pcm, rng: np.random.Generator) -> Pcm:
+    """`telephone` of any make: the edges of the band, the level and the noise before it are drawn."""
+    loudest = max(1e-6, float(np.abs(pcm).max()))
+    level = 10 ** (-rng.uniform(1.0, 20.0) / 20) / loudest
+    noise = coloured(len(pcm), rng)
+    before = noisy(level * pcm, noise, rng.uniform(10.0, 35.0), rng)
+    return telephone(before, (rng.uniform(80.0, 400.0), rng.uniform(3000.0, 3900.0)))
 
 
 def _hear(pcm: Pcm, clip: Clip) -> Heard:

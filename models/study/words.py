@@ -90,12 +90,12 @@ CONCLUSIONS = """
 ## What a reader should conclude
 
 1. **How modalities are fused matters little on these data.** On MOSI fifteen fusions in one host lie within two points,
-   most pairs are ties; on MELD every pair is.
+   most pairs are ties; on MELD nearly every pair is, and the few others are a little more than a point apart.
 2. **LMAM does not beat cross-modal attention by a point on MOSI, past-only**: +0.9 [-0.1, +2.3] in the speaker-aware host
    and nothing in the other two, ten seeds each. It is as good there with 1/24 of the parameters; against MulT's
    transformer it is 1.5 points better in one host, and a tie in two, with 1/157.
 3. **What it saves is weights, not errors.** On MOSI rank 4 does as well as 128 and as the published full weight; the
-   repairs of its known weaknesses tie, one by one and together, and on MELD all its forms tie in every host. On IEMOCAP-6's
+   repairs of its known weaknesses tie, one by one and together, and on MELD its forms are 1.3 points apart at most. On IEMOCAP-6's
    frozen words, past-only, the small form with its repairs is ahead of the full weight in six of seven hosts, by 1.5 points
    on average; with full context they tie. In a host of half a million parameters the saving is small.
 4. **With the whole conversation in view it loses** about two points to concat in the bidirectional LSTM on MOSI, and ties

@@ -24,14 +24,13 @@ from models.encoders.voice import LABELS, VoiceEncoder, VoiceNet
 from models.extras import install
 from models.perception import voice_baseline as baseline
 from models.perception.shipped.figures import OURS, TIMES, Figure, Say, Target, seed_of
-from models.perception.voice import NOISE, Ints, Plan, Voices, accuracy, confusion
+from models.perception.voice import TESTED, Ints, Plan, Voices, accuracy, confusion
 from models.train_voice import CACHE, Speech, by_corpus, splits, tested
 
 PART = "voice"
 COST = Target(3.0, at_most=True)
 CHUNK = 512  # samples, what the segmenter passes on
 EVERY = 20  # of the clips of RAVDESS, one in so many is timed
-CONDITIONS = ("clean", "noisy")
 NAMES = {"ravdess": "ravdess, 7 classes", "emodb": "emodb, 6 classes"}
 
 
@@ -43,7 +42,7 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     """
     path = weights / "voice.safetensors"
     net, seed = VoiceNet.load(path), seed_of(path)
-    every = Speech.both(data, CACHE, say, CONDITIONS)
+    every = Speech.both(data, CACHE, say, tuple(TESTED.values()))
     voices = every.voices(LABELS, Plan(versions=1))
     split = splits(every, voices)
     size = sum(p.numel() for p in net.parameters())
@@ -84,7 +83,7 @@ def _baseline(every: Speech, voices: Voices, split: dict[str, Ints]) -> dict[tup
     Raises:
         ValueError: scikit-learn is not installed.
     """
-    made = [voices.instead(baseline.mfcc(every.heard[c])) for c in CONDITIONS]
+    made = [voices.instead(baseline.mfcc(every.heard[c])) for c in TESTED.values()]
     train, test = split["train"], split["test"]
     out = {}
     for way in baseline.WAYS:
@@ -94,7 +93,7 @@ def _baseline(every: Speech, voices: Voices, split: dict[str, Ints]) -> dict[tup
             raise ValueError(
                 f"the baseline of the voice needs scikit-learn; run: {install('train')}"
             ) from None
-        for condition, guess in zip(("", NOISE), said, strict=True):
+        for condition, guess in zip(TESTED, said, strict=True):
             for corpus, at in by_corpus(voices, test).items():
                 guessed = from_numpy(guess[np.isin(test, at)])
                 out[corpus, way + condition] = confusion(F.one_hot(guessed, len(LABELS)), voices.label_N[at])

@@ -17,9 +17,11 @@ from models.perception.voice_features import (
     ROOMS,
     TRAINING_NOISES,
     heard,
+    line,
     noisy,
     reverberant,
     spoken,
+    telephone,
 )
 from tests.models.encoders.test_voice import RATE, vowel
 
@@ -59,6 +61,9 @@ def test_every_condition_is_heard_and_differs(tmp_path: Path) -> None:
     assert quietest["noisy"] > quietest["clean"] + 1
     assert quietest["room 1"] > quietest["clean"] + 0.1
     assert quietest["room 1"] != quietest["room 2"]
+    above = {c: np.mean([h.mel_TB[:, -6:].max() for h in f]) for c, f in found.items()}  # above 4.9 kHz
+    assert above["telephone"] < above["clean"] - 2
+    assert above["line"] < above["room 1"] - 2
 
 
 def test_what_was_heard_is_taken_from_the_cache_the_second_time(tmp_path: Path) -> None:
@@ -107,6 +112,26 @@ def test_a_room_keeps_the_place_and_the_length_of_the_sound() -> None:
     assert len(out) == len(click)
     assert abs(int(np.abs(out).argmax()) - 4000) <= 16
     assert np.linalg.norm(out) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_telephone_keeps_its_band_and_the_length() -> None:
+    at = np.arange(RATE + 1) / RATE
+
+    def power(hz: float) -> float:
+        out = telephone((0.5 * np.sin(2 * np.pi * hz * at)).astype(np.float32))
+        assert len(out) == len(at)
+        return float(np.mean(np.square(out)))
+
+    assert power(1000) == pytest.approx(0.125, rel=0.1)
+    assert max(power(100), power(5000)) < 1e-4
+
+
+def test_lines_differ_and_keep_the_length() -> None:
+    pcm, rng = vowel(1.0), np.random.default_rng(0)
+    one, two = line(pcm, rng), line(pcm, rng)
+    assert one.shape == two.shape == pcm.shape
+    assert np.abs(one).max() <= 1.2
+    assert not np.allclose(one, two, atol=1e-3)
 
 
 def test_the_cache_knows_the_code_that_hears() -> None:

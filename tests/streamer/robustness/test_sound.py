@@ -12,10 +12,9 @@ from statistics import mean
 
 import numpy as np
 import pytest
-from scipy.signal import butter, resample_poly, sosfiltfilt  # type: ignore[import-untyped]
 
 from models.data.speech import clips, recording, sounds
-from models.perception.voice_features import noisy, reverberant
+from models.perception.voice_features import noisy, reverberant, telephone
 from streamer.bench.clips import Clip, Graph
 from streamer.encoders.features import LEAST_VOICE
 from streamer.payloads import EstimateV1
@@ -127,15 +126,6 @@ def test_clipping_is_told_as_bad_sound(graph: Graph, speech: list[Floats], clean
     assert quality(found) < 0.2
     assert all(e.modalities.audio.quality >= LEAST_VOICE or not e.modalities.audio.present for e in found)
     assert confidence(found) < confidence(clean) + SLIGHT
-
-
-def telephone(pcm: Floats) -> Floats:
-    """As a telephone carries it: 300 to 3,400 Hz at 8 kHz, in the 256 steps of mu-law (ITU-T G.711)."""
-    band = butter(6, (300, 3400), "bandpass", fs=RATE, output="sos")
-    narrow = np.clip(resample_poly(sosfiltfilt(band, pcm), 1, 2), -1, 1)
-    steps = np.round(127 * np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)) / 127
-    back = np.sign(steps) * np.expm1(np.abs(steps) * np.log(256)) / 255
-    return np.asarray(resample_poly(back, 2, 1), np.float32)
 
 
 def test_the_telephone_is_heard(graph: Graph, speech: list[Floats], clean: list[EstimateV1]) -> None:
