@@ -42,8 +42,8 @@ LONGEST = 30  # words: what is longer takes its time and is cut live, too
 log = logging.getLogger("models.hear")
 
 
-def speak(text: str, speed: int, voice: str = VOICE, pitch: int = 50) -> NDArray[np.int16]:
-    """``text`` as espeak-ng says it, mono at `RATE`; ``speed`` in words a minute, ``pitch`` from 0 to 99.
+def speak(text: str, speed: int, voice: str = VOICE) -> NDArray[np.int16]:
+    """``text`` as espeak-ng says it, mono at `RATE`.
 
     Raises:
         ValueError: espeak-ng is not installed, or does not know the voice.
@@ -51,7 +51,7 @@ def speak(text: str, speed: int, voice: str = VOICE, pitch: int = 50) -> NDArray
     program = shutil.which("espeak-ng")
     if program is None:
         raise ValueError("espeak-ng is not installed: apt-get install espeak-ng")
-    call = [program, "-v", voice, "-s", str(speed), "-p", str(pitch), "--stdout", "--", text]
+    call = [program, "-v", voice, "-s", str(speed), "--stdout", "--", text]
     done = subprocess.run(call, capture_output=True, check=False)
     if done.returncode or len(done.stdout) < HEADER:
         raise ValueError(

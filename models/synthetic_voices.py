@@ -8,8 +8,6 @@ against what was heard of it so far, as live. Splits stay apart, by the actors o
 split: its train actors meet MELD train, valid dev, test test. No figure measured on such pairs is a result
 on MELD.
 
-In train, some of the actors are machines (`models.machine_voices`), which say everything in any voice.
-
 The network knows its train actors better than others, and a fusion trained on what it says of them would
 trust it too much; so their embeddings carry noise (`noise_of`).
 
@@ -33,7 +31,6 @@ from models.data.speech import clips
 from models.encoders.prosody import USED_MEASURES
 from models.encoders.voice import Reference, VoiceNet
 from models.encoders.voice_statistics import Heard, statistics
-from models.machine_voices import Machines, machines
 from models.meld import LABELS
 from models.normalise import Prior, Running
 from models.perception.voice_features import TRAINING, heard
@@ -57,7 +54,7 @@ EXPRESSIONS = {
 class Clips:
     """Clips with their label (index into `models.meld.LABELS`) and actor.
 
-    ``statistics_VNS``: the first version is the clip as it is, others are in rooms and noise;
+    ``statistics_VNS``: the first version is the clip as it is, others are in rooms, noise and narrow lines;
     ``measures_VNA`` are raw, in the order of `USED_MEASURES`.
     """
 
@@ -65,21 +62,6 @@ class Clips:
     measures_VNA: Floats
     label_N: NDArray[np.int64]
     actors: tuple[str, ...]
-
-    @classmethod
-    def of(cls, made: Machines) -> Clips:
-        """Those of machines, with the label -1: they say anything anyhow."""
-        label_N = np.full(len(made.voices), -1)
-        return cls(made.statistics_VNS, made.measures_VNA, label_N, made.voices)
-
-    def plus(self, other: Clips) -> Clips:
-        """Both, in as many versions."""
-        return Clips(
-            np.concatenate((self.statistics_VNS, other.statistics_VNS), 1),
-            np.concatenate((self.measures_VNA, other.measures_VNA), 1),
-            np.concatenate((self.label_N, other.label_N)),
-            (*self.actors, *other.actors),
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,8 +102,7 @@ class Voices:
     def _cast(self, example: Example, generator: torch.Generator) -> list[int]:
         """A clip for each utterance: one actor for each speaker, with noise in the pairing.
 
-        An actor who has no clip of an expression (EmoDB has no surprise) says it neutrally, a machine in
-        any of its clips.
+        An actor who has no clip of an expression (EmoDB has no surprise) says it neutrally.
         """
         actors = sorted(set(self.clips.actors))
         order = torch.randperm(len(actors), generator=generator).tolist()
@@ -159,7 +140,7 @@ class Voices:
 
 
 def read(data: Path, split: str, cache: Path, tell: Callable[[str], None]) -> Clips:
-    """The clips of the actors that meet MELD's ``split`` (train, dev, test): train in rooms and noise, too.
+    """The clips of the actors that meet MELD's ``split`` (train, dev, test): train under `TRAINING`, too.
 
     What was heard of the clips is kept in ``cache``, the folder of `models.train_voice`.
 
@@ -223,8 +204,8 @@ def voices(
     without: tuple[float, float] = (0.0, 0.0),
     splits: Sequence[str] = tuple(SPLITS),
 ) -> dict[str, Voices]:
-    """The voices of each of ``splits``; in train, machines are among the actors, the embeddings have noise,
-    and shares of the utterances are ``without`` measures and embedding.
+    """The voices of each of ``splits``; in train, their embeddings have noise, and shares of the utterances
+    are ``without`` measures and embedding.
 
     Raises:
         ValueError: as `read`.
@@ -233,21 +214,5 @@ def voices(
     out = {s: Voices(net, found[s], prior, torch.zeros(net.config.embedding)) for s in splits}
     if "train" in out:
         noise_E = noise_of(net, found["train"], found["dev"])
-        made = Clips.of(machines(data, "train", ("clean", *TRAINING), cache, tell))
-        out["train"] = Voices(net, found["train"].plus(made), prior, noise_E, *without)
+        out["train"] = Voices(net, found["train"], prior, noise_E, *without)
     return out
-
-
-def machine_voices(
-    data: Path, net: VoiceNet, prior: Prior, cache: Path, tell: Callable[[str], None]
-) -> dict[str, Voices]:
-    """Nothing but machines' voices for dev and test, other ones than those among the actors of train.
-
-    Raises:
-        ValueError: as `models.machine_voices.machines`.
-    """
-    none_E = torch.zeros(net.config.embedding)
-    return {
-        s: Voices(net, Clips.of(machines(data, s, ("clean",), cache, tell)), prior, none_E)
-        for s in ("dev", "test")
-    }

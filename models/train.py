@@ -129,7 +129,7 @@ def train_fusion(args: argparse.Namespace) -> None:
     from models.encoders.face import FaceNet
     from models.encoders.voice import VoiceNet
     from models.synthetic_faces import faces
-    from models.synthetic_voices import machine_voices, voices
+    from models.synthetic_voices import voices
 
     if args.refit and args.controls:
         raise ValueError("--refit and --controls: give one of them")
@@ -146,7 +146,6 @@ def train_fusion(args: argparse.Namespace) -> None:
     voice = None if args.controls else VoiceNet.load(args.voice)
     without = recipe.no_measures, recipe.no_embedding
     heard = voices(args.data, voice, corpus.prior, args.voice_cache, log.info, without) if voice else {}
-    machines = machine_voices(args.data, voice, corpus.prior, args.voice_cache, log.info) if voice else {}
     for seed in args.seeds:
         folder = args.out / "full" / f"seed{seed}"
         if not (args.refit or (folder / "fusion.pt").exists()):
@@ -165,7 +164,7 @@ def train_fusion(args: argparse.Namespace) -> None:
             ):
                 keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)
             continue
-        trained = stage.fuse(start, data, seen, heard, machines, recipe=recipe, seed=seed, say=log.info)
+        trained = stage.fuse(start, data, seen, heard, recipe=recipe, seed=seed, say=log.info)
         before = digest(args.refit / "fusion.safetensors") if args.refit else None
         folder.mkdir(parents=True, exist_ok=True)
         stage.store(folder / "fusion.safetensors", trained, corpus.prior, encoders, seed, before)

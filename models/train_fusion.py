@@ -7,8 +7,7 @@ train as they are on dev (`calibrate_noise`). Faces are synthetic pairs (`models
 voices of a share of the conversations (`models.synthetic_voices`): measures and the voice network's embedding
 of acted clips, as live has both; the others keep MELD's measures, without an embedding. Of the utterances
 with a synthetic voice, some have their words replaced by those of an utterance labelled neutral: a voice must
-be heard where the words say nothing. Some of the voices are machines', which say nothing of a mood, whatever
-the voice network makes of them (`models.machine_voices`).
+be heard where the words say nothing.
 
 Shape suffixes: N utterances, M modalities, D text features, E face embedding, C classes.
 """
@@ -61,7 +60,6 @@ SPOKEN = {
     "text+synthetic voice+face": (True, True, True),
 }  # rows in which the voices are synthetic, too
 PLAIN = "plain words+synthetic voice"  # the words are those of utterances labelled neutral
-MACHINE = "text+machine voice"  # voices that say nothing
 ERROR_RATES = (0.05, 0.4)  # of the noisy copy of train
 
 
@@ -333,20 +331,17 @@ def subsets(
     visual: Sequence[Tensor],
     temperatures: Temperatures | None = None,
     voiced: Bank | None = None,
-    machine: Bank | None = None,
 ) -> dict[str, Any]:
     """`models.metrics.scores` of every subset of the modalities, and of noisy text.
 
     With ``voiced``, ``of`` with synthetic voices, also of the subsets with such a voice, and of that voice
-    beside words that say nothing; with ``machine``, ``of`` with machines' voices, of those beside the words.
+    beside words that say nothing.
     """
     t = temperatures or Temperatures.same(1.0)
     rows = [(name, masks, of) for name, masks in SUBSETS.items()]
     if voiced is not None:
         rows += [(name, masks, voiced) for name, masks in SPOKEN.items()]
         rows.append((PLAIN, SUBSETS["text+voice"], plain(voiced, seed=0)))
-    if machine is not None:
-        rows.append((MACHINE, SUBSETS["text+voice"], machine))
     out = {}
     for name, masks, bank_ in rows:
         logits, labels = predict(net, bank_, masks, visual=visual)
@@ -371,7 +366,6 @@ def fuse(
     data: dict[str, Bank],
     faces: dict[str, Faces],
     voices: dict[str, Voices],
-    machines: dict[str, Voices],
     *,
     recipe: Recipe,
     seed: int,
@@ -381,19 +375,18 @@ def fuse(
 
     The choice is by the mean weighted F1 on dev of words with voice, of words alone, and of all subsets
     together: what is said comes first, yet no subset is left out. ``say`` gets a line for each look at dev.
-    ``faces`` and ``voices`` are those of each split, ``machines`` the voices of machines for dev and test.
+    ``faces`` and ``voices`` are those of each split.
     """
     noise = calibrate_noise(net, data["train"], data["dev"])
     seen = {s: pairs(data[s], faces[s], seed=0) for s in ("dev", "test")}
     heard = {s: spoken(data[s], voices[s], seed=0) for s in ("dev", "test")}
-    mechanical = {s: spoken(data[s], machines[s], seed=0) for s in ("dev", "test")}
     synthetic: dict[str, Any] = {"faces": faces["train"], "voices": voices["train"]}
     trainer = FusionTrainer(net, data["train"], recipe=recipe, noise=noise, seed=seed, **synthetic)
     best, state = -1.0, net.state_dict()
     for epoch, loss in enumerate(trainer.run(), 1):
         if epoch % 2 and epoch != recipe.epochs:
             continue
-        found = subsets(net, data["dev"], seen["dev"], voiced=heard["dev"], machine=mechanical["dev"])
+        found = subsets(net, data["dev"], seen["dev"], voiced=heard["dev"])
         f1 = {k: v["weighted_f1"] for k, v in found.items()}
         score = (f1["text+voice"] + f1["text"] + sum(f1.values()) / len(f1)) / 3
         say(
@@ -405,9 +398,7 @@ def fuse(
     net.load_state_dict(state)
     as_stored(net)  # measured as it ships
     temperatures = calibrated(net, data["dev"], seen["dev"], heard["dev"])
-    figures = {
-        s: subsets(net, data[s], seen[s], temperatures, heard[s], mechanical[s]) for s in ("dev", "test")
-    }
+    figures = {s: subsets(net, data[s], seen[s], temperatures, heard[s]) for s in ("dev", "test")}
     noises = {"noise": float(noise.mean()), "voice_noise": float(voices["train"].noise_E.mean())}
     return Trained(net, temperatures, {**noises, "chosen_at": best, **figures})
 

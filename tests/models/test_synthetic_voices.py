@@ -13,7 +13,6 @@ from models.batches import Example
 from models.encoders.prosody import USED_MEASURES
 from models.encoders.voice import Config, Reference, VoiceNet
 from models.encoders.voice_statistics import COUNT
-from models.machine_voices import Machines
 from models.meld import LABELS
 from models.normalise import Prior, Running
 from models.synthetic_voices import EXPRESSIONS, Clips, Voices, noise_of, read, voices
@@ -92,18 +91,6 @@ def test_what_an_actor_never_said_is_said_neutrally_and_an_unlabelled_one_anyhow
     for label in (surprise, -1):
         rows = made._cast(example(50, label), torch.Generator().manual_seed(0))
         assert surprise not in made.clips.label_N[rows]
-
-
-def test_a_machine_among_the_actors_says_everything_in_any_of_its_clips() -> None:
-    machine = Machines(np.full((2, 5, COUNT), 9.0), np.full((2, 5, len(USED_MEASURES)), 1.0), ("m",) * 5)
-    both = clips(actors=1).plus(Clips.of(machine))
-    said = example(300, LABELS.index("joy"))
-    rows = np.array(spoken(both)._cast(said, torch.Generator().manual_seed(0)))
-    of_machine = [set(rows[k::2]) for k in (0, 1) if both.actors[rows[k]] == "m"]
-    assert of_machine == [set(range(len(both.actors) - 5, len(both.actors)))]
-    voice_NE = spoken(Clips.of(machine)).speak(said, torch.Generator().manual_seed(0)).voice_NE
-    assert voice_NE is not None
-    assert voice_NE.isfinite().all()
 
 
 def test_noise_and_what_is_missing_are_drawn_as_told() -> None:
