@@ -94,8 +94,8 @@ Trials on the way, without rows of their own, most of them before words that say
   that of synthetic voices, which are as live, rises from 0.057 to 0.068. Dev's clips are of other actors than
   test's.
 * *Machines among the voices*, one seed, with a voice network that knows narrow lines: a fifth of the
-  synthetic pairs in voices of espeak-ng, which said everything in any way. Words beside other such voices: 57.2 on
-  dev (57.1 of what ships), 61.0 on test (61.0): a tie.
+  synthetic pairs in voices of espeak-ng, which said everything in any way. Words beside other such voices:
+  57.2 on dev (57.1 of what ships), 61.0 on test (61.0): a tie.
 * *Conversations that go on as another one*, one seed, 0.4 of them, so that the mood turns more often: words
   and voice 58.6 on dev (59.3), and no better where the label changes.
 * *RAVDESS' clips*, live: the ECE of the voice alone is 0.12 now (it was 0.16), of which 0.11 is chance on 119
