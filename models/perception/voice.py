@@ -50,7 +50,9 @@ class Plan(Filed):
     file: ClassVar[Path] = DEFAULT
 
     versions: int = Field(17, ge=1)
-    recordings: tuple[Literal["room 1", "room 2", "line"], ...] = ("room 1", "room 2", "line")
+    recordings: tuple[Literal["room 1", "room 2", "line"], ...] = Field(
+        ("room 1", "room 2", "line"), min_length=1
+    )
     epochs: tuple[int, ...] = (40, 80, 120)
     batch: int = Field(64, ge=2)
     rate: float = Field(2e-3, gt=0)

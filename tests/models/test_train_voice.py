@@ -124,8 +124,16 @@ def test_missing_data_are_named(
     assert f"{missing}/manifest.csv" in capsys.readouterr().err
 
 
-def test_a_wrong_plan_is_named(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [("epoch = 3", "epoch"), ("recordings = []", "recordings"), ('recordings = ["hall"]', "recordings.0")],
+)
+def test_a_wrong_plan_is_named(
+    data: Path, tmp_path: Path, line: str, key: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "plan.toml"
-    path.write_text("epoch = 3\n")
+    path.write_text(line + "\n")
     assert main(["ship", "--data", str(data), "--config", str(path)]) == 2
-    assert "plan.toml: epoch" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "plan.toml: " in said
+    assert key in said

@@ -35,7 +35,7 @@ NAMES = {"ravdess": "ravdess, 7 classes", "emodb": "emodb, 6 classes"}
 
 
 def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
-    """Every figure of the part; a minute, and three more where the clips were not heard before.
+    """Every figure of the part; a minute, and five more where the clips were not heard before.
 
     Raises:
         ValueError, CheckpointError: data or weights are missing or damaged.
