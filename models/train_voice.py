@@ -31,7 +31,6 @@ from models.perception.voice import (
     DEFAULT,
     TESTED,
     WAYS,
-    Floats,
     Ints,
     Plan,
     Voices,
@@ -107,9 +106,13 @@ class Speech:
         )
         return Voices(made, label_N, speakers, tuple(labels))
 
-    def statistics(self, condition: str) -> Floats:
-        """``[N, S]`` of every clip under ``condition``."""
-        return np.stack([statistics(h) for h in self.heard[condition]])
+    def tested(self, voices: Voices) -> dict[str, Voices]:
+        """``voices``, which are of these clips, under every condition of `TESTED`, by what stands behind the
+        name of a way."""
+        return {
+            name: voices.instead(np.stack([statistics(h) for h in self.heard[c]]))
+            for name, c in TESTED.items()
+        }
 
     def _common(self, labels: Sequence[str]) -> list[str]:
         return [c.emotion if c.emotion in labels else (SHIPPED.get(c.emotion) or "") for c in self.clips]
@@ -131,7 +134,7 @@ def evaluate(args: argparse.Namespace, plan: Plan, rows: Rows, tell: Tell) -> No
             continue
         speech = Speech.read(args.data, corpus, args.cache, tell)
         voices = speech.voices(labels, plan)
-        tests = {name: voices.instead(speech.statistics(c)) for name, c in TESTED.items()}
+        tests = speech.tested(voices)
         parts = folds(speech.clips, corpus)
         _baselines(speech, voices, parts, corpus, rows, args)
         for fold, test in enumerate(parts):
@@ -261,7 +264,7 @@ def tested(
     net: VoiceNet, every: Speech, voices: Voices, test: Ints, seed: int
 ) -> dict[tuple[str, str], Ints]:
     """Confusion ``[K, K]`` of each corpus' clips among ``test`` in each way and condition of `TESTED`."""
-    there = {name: voices.instead(every.statistics(c)) for name, c in TESTED.items()}
+    there = every.tested(voices)
     return {
         (corpus, way + condition): confusion(logits(net, each, at, way, seed), voices.label_N[at])
         for corpus, at in by_corpus(voices, test).items()

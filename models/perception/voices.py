@@ -92,7 +92,7 @@ def versions(
     """Statistics ``[V, N, S]`` of ``count`` versions of all clips.
 
     The first is ``clean`` as it is; of the others, every other is of the clips in one of the
-    ``rooms``, in turn.
+    ``rooms`` (or over a line), in turn.
     """
     rng = np.random.default_rng(seed)
     out_VNS = np.zeros((count, len(clean), COUNT))

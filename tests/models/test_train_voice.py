@@ -134,6 +134,4 @@ def test_a_wrong_plan_is_named(
     path = tmp_path / "plan.toml"
     path.write_text(line + "\n")
     assert main(["ship", "--data", str(data), "--config", str(path)]) == 2
-    said = capsys.readouterr().err
-    assert "plan.toml: " in said
-    assert key in said
+    assert f"plan.toml: {key}" in capsys.readouterr().err
