@@ -18,8 +18,8 @@ from models import command
 from models.calibration import Temperatures
 from models.checkpoint import WEIGHTS
 from models.evaluate import shipped
+from models.fusion_measures import calibrated
 from models.ship import copy
-from models.train_fusion import calibrated
 from models.whole import whole
 
 log = logging.getLogger("models.calibrate")

@@ -26,11 +26,12 @@ from models.checkpoint import WEIGHTS, digest, read_meta
 from models.encoders.face import FaceNet
 from models.encoders.text import TextEncoder
 from models.encoders.voice import VoiceNet
+from models.fusion_data import Bank, bank, pairs, spoken
+from models.fusion_measures import predict, subsets
 from models.fusion_weights import Fusion, load_fusion
 from models.metrics import selective
 from models.synthetic_faces import faces
 from models.synthetic_voices import voices
-from models.train_fusion import Bank, bank, pairs, predict, spoken, subsets
 from models.train_meld import NOISY, Corpus, noisy
 from models.train_voice import CACHE
 

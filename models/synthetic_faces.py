@@ -43,11 +43,15 @@ class Faces:
         k = int(torch.randint(1, FACES + 1, (), generator=generator))
         return rows[torch.randint(len(rows), (k,), generator=generator)].mean(0)
 
-    def pair(self, labels_N: Tensor, generator: torch.Generator) -> Tensor:
+    def pair(self, labels_N: Tensor, generator: torch.Generator, held: float = 0.0) -> Tensor:
         """A synthetic face ``[N, E]`` for each utterance, with noise in the pairing; any for one without a
-        label."""
-        out = []
+        label. A share ``held`` of them keeps the expression of the one before."""
+        out: list[Tensor] = []
+        shown = -1
         for label in labels_N.tolist():
+            if held and out and float(torch.rand((), generator=generator)) < held:
+                out.append(self.draw(shown, generator))
+                continue
             chance = float(torch.rand((), generator=generator))
             shown = label if chance < SAME else LABELS.index("neutral")
             if chance >= SAME + NEUTRAL or shown < 0:

@@ -125,6 +125,7 @@ def train_meld(args: argparse.Namespace) -> None:
 
 def train_fusion(args: argparse.Namespace) -> None:
     """Train and measure the fusion of each seed, or its controls."""
+    from models import fusion_controls, fusion_data
     from models import train_fusion as stage
     from models.encoders.face import FaceNet
     from models.encoders.voice import VoiceNet
@@ -152,14 +153,14 @@ def train_fusion(args: argparse.Namespace) -> None:
             raise ValueError(f"{folder}: seed {seed} of 'meld' has not finished")
         words = (args.refit or folder) / "text.safetensors"
         encoders = {**used, "text": digest(words)}
-        data = stage.banks(TextEncoder.load(words), corpus, args.cache)
+        data = fusion_data.banks(TextEncoder.load(words), corpus, args.cache)
         if args.refit:
             torch.manual_seed(seed)
             start = stage.trained_before(args.refit / "fusion.safetensors", used["face"])
         else:
             start = stage.first_stage(folder / "fusion.pt", setup, voice.config.embedding if voice else 0)
         if args.controls:
-            for name, figures in stage.controls(
+            for name, figures in fusion_controls.controls(
                 setup, data, start, names=args.controls, recipe=recipe, seed=seed
             ):
                 keep(args, {"experiment": "frozen features", "variant": name, "seed": seed, **figures}, setup)

@@ -14,9 +14,8 @@ Shape suffixes: N utterances, M modalities, D text features, E face embedding, C
 
 from __future__ import annotations
 
-import hashlib
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,41 +25,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models import batches
-from models.asr_noise import WordErrors
 from models.batches import Example
-from models.calibration import PRESENT, Temperatures, fit_temperature, probabilities
-from models.encoders.text import TextEncoder
+from models.calibration import Temperatures
+from models.fusion_data import Bank, pairs, plain_rows, smiled, spoken
+from models.fusion_measures import FACE, after_smiles, calibrated, predict, subsets
 from models.fusion_weights import as_stored, load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.losses import masked_cross_entropy
 from models.meld import LABELS
-from models.metrics import scores
 from models.normalise import Prior
 from models.schedule import linear
 from models.synthetic_faces import Faces
 from models.synthetic_voices import Voices
-from models.train_meld import NOISY, Corpus, Setup, encode, noisy
+from models.train_meld import Setup
 from models.train_voice import LICENCES as VOICE_LICENCES
 
 VERSION = "0.5.0"
-
-SUBSETS = {
-    "text+voice": (True, True, False),
-    "text": (True, False, False),
-    "voice": (False, True, False),
-    "face (synthetic)": (False, False, True),
-    "text+face (synthetic)": (True, False, True),
-    "voice+face (synthetic)": (False, True, True),
-    "all (synthetic)": (True, True, True),
-}
-SPOKEN = {
-    "synthetic voice": (False, True, False),
-    "text+synthetic voice": (True, True, False),
-    "synthetic voice+face": (False, True, True),
-    "text+synthetic voice+face": (True, True, True),
-}  # rows in which the voices are synthetic, too
-PLAIN = "plain words+synthetic voice"  # the words are those of utterances labelled neutral
-ERROR_RATES = (0.05, 0.4)  # of the noisy copy of train
+VOICE_MAP, FACE_MAP = "maps.1.weight", "maps.2."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,123 +60,13 @@ class Recipe:
     no_voice: float = 0.12
     no_face: float = 0.15
     conversation_without: tuple[float, float, float] = (0.08, 0.15, 0.45)  # shares of whole conversations
+    face_for_a_while: float = 0.0  # conversations in which faces are seen in one stretch alone
+    face_held: float = 0.0  # utterances whose face shows what it showed at the one before
     one_speaker: float = 0.15  # conversations whose speakers are not told apart
     synthetic_voice: float = 0.4  # conversations whose voices are synthetic, and of their utterances ...
     no_measures: float = 0.1  # ... those without measures ...
     no_embedding: float = 0.1  # ... without an embedding ...
     plain_words: float = 0.0  # ... and with words that say nothing
-
-
-@dataclass(frozen=True, slots=True)
-class Bank:
-    """Examples of a split with their text features ``[N, D]``, gold and as a recogniser would write them."""
-
-    examples: list[Example]
-    gold: list[Tensor]
-    noisy: list[Tensor]
-
-
-def bank(
-    encoder: TextEncoder, examples: list[Example], noisy_examples: list[Example], cache: Path | None = None
-) -> Bank:
-    """Encode both versions; the folder ``cache`` keeps what the same weights made of the same texts."""
-    made = []
-    for version in (examples, noisy_examples):
-        key = hashlib.sha256(repr([(e.texts, e.speakers) for e in version]).encode())
-        key.update(encoder.net.layers[0].up.weight.detach().cpu().numpy().tobytes())  # type: ignore[union-attr,operator]
-        path = cache / f"{key.hexdigest()[:24]}.pt" if cache else None
-        if path and path.exists():
-            flat = torch.load(path, weights_only=True)
-        else:
-            parts = [
-                f
-                for i in range(0, len(version), 64)
-                for f in encode(encoder, version[i : i + 64], grad=False)
-            ]
-            flat = torch.cat(parts)
-            if path:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.save(flat, path)
-        made.append(list(torch.split(flat, [len(e.texts) for e in version])))
-    return Bank(list(examples), made[0], made[1])
-
-
-def banks(encoder: TextEncoder, corpus: Corpus, cache: Path | None = None) -> dict[str, Bank]:
-    """Train with mixed word errors, dev and test with those of the evaluation row."""
-    random_ = random.Random(1)
-
-    def mixed(errors: WordErrors) -> list[Example]:
-        return [
-            batches.retext(
-                e, [errors.corrupt(t, random_.uniform(*ERROR_RATES), random_) or t for t in e.texts]
-            )
-            for e in corpus.train
-        ]
-
-    return {
-        "train": bank(encoder, corpus.train, mixed(corpus.errors), cache),
-        "dev": bank(encoder, corpus.dev, noisy(corpus.dev, corpus.errors, NOISY), cache),
-        "test": bank(encoder, corpus.test, noisy(corpus.test, corpus.errors, NOISY), cache),
-    }
-
-
-def pairs(of: Bank, faces: Faces, seed: int) -> list[Tensor]:
-    """A synthetic face ``[N, E]`` for every utterance."""
-    generator = torch.Generator().manual_seed(seed)
-    return [faces.pair(e.labels_N, generator) for e in of.examples]
-
-
-def spoken(of: Bank, voices: Voices, seed: int) -> Bank:
-    """``of`` with synthetic voices instead of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    return replace(of, examples=[voices.speak(e, generator) for e in of.examples])
-
-
-def plain_rows(of: Bank) -> Tensor:
-    """Features ``[n, D]`` of all utterances labelled neutral: words that say nothing."""
-    neutral = LABELS.index("neutral")
-    return torch.cat([text[e.labels_N == neutral] for e, text in zip(of.examples, of.gold, strict=True)])
-
-
-def plain(of: Bank, seed: int) -> Bank:
-    """``of`` with words that say nothing instead of every utterance's own."""
-    rows_nD, generator = plain_rows(of), torch.Generator().manual_seed(seed)
-    gold = [rows_nD[torch.randint(len(rows_nD), (len(text),), generator=generator)] for text in of.gold]
-    return replace(of, gold=gold)
-
-
-@torch.no_grad()
-def predict(
-    net: GruLmam,
-    of: Bank,
-    masks: tuple[bool, bool, bool] = (True, True, False),
-    *,
-    visual: Sequence[Tensor] | None = None,
-    noisy_text: bool = False,
-    noise: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Logits ``[N, C]`` and labels ``[N]`` of what has a label, with the modalities ``masks`` (text, voice,
-    face) allowed.
-
-    Utterances left without any modality are given too: live, the estimate is the context's.
-    """
-    net.eval()
-    logits, labels = [], []
-    text = of.noisy if noisy_text else of.gold
-    if noise is not None:
-        generator = torch.Generator().manual_seed(0)
-        text = [t + noise * torch.randn(t.shape, generator=generator) for t in text]
-    for i in range(0, len(of.examples), 64):
-        rows = slice(i, i + 64)
-        group = of.examples[rows]
-        present = [batches.presence(e, text=masks[0], audio=masks[1], visual=masks[2]) for e in group]
-        seen = visual[rows] if visual and masks[2] else None
-        c = net.config
-        dialogue, labels_BN = batches.collate(group, text[rows], present, seen, c.visual, c.voice)
-        known_BN = dialogue.valid_BN & (labels_BN >= 0)
-        logits.append(net(dialogue)[known_BN])
-        labels.append(labels_BN[known_BN])
-    return torch.cat(logits), torch.cat(labels)
 
 
 def calibrate_noise(net: GruLmam, train: Bank, dev: Bank) -> Tensor:
@@ -264,7 +135,8 @@ class FusionTrainer:
         ]
         text = [self._text(i, r.plain_words if a else 0.0) for i, a in zip(rows, acted, strict=True)]
         present = [self._present(e) for e in group]
-        visual = [self.faces.pair(e.labels_N, self.generator) for e in group] if self.faces else None
+        held = r.face_held
+        visual = [self.faces.pair(e.labels_N, self.generator, held) for e in group] if self.faces else None
         c = self.net.config
         dialogue, labels = batches.collate(group, text, present, visual, c.visual, c.voice)
         learn_BN = dialogue.valid_BN & dialogue.present_BNM.any(-1)
@@ -305,51 +177,16 @@ class FusionTrainer:
             [r.no_text, r.no_voice, r.no_face]
         )
         whole = torch.rand(3, generator=self.generator) >= torch.tensor(r.conversation_without)
-        return present & keep & whole
+        present = present & keep & whole
+        if r.face_for_a_while and float(torch.rand((), generator=self.generator)) < r.face_for_a_while:
+            present[:, FACE] &= self._stretch(len(present))
+        return present
 
-
-def calibrated(net: GruLmam, dev: Bank, visual: Sequence[Tensor], voiced: Bank | None = None) -> Temperatures:
-    """The temperature of every subset of the modalities, each fitted on ``dev`` with those alone.
-
-    Where the voice is one of them, ``voiced`` (``dev`` with synthetic voices) counts as much as ``dev``: the
-    one has no embedding, live has one. What the context alone says, where an utterance has none of them,
-    gets that of words and voice: it is never published as more than an abstention.
-    """
-
-    def fit(masks: tuple[bool, bool, bool]) -> float:
-        both = (dev, voiced) if voiced is not None and masks[1] else (dev,)
-        logits, labels = zip(*(predict(net, b, masks, visual=visual) for b in both), strict=True)
-        return fit_temperature(torch.cat(logits), torch.cat(labels))
-
-    fitted = {name: fit(masks) for name, masks in PRESENT.items() if any(masks)}
-    return Temperatures.of({"none": fitted["text+audio"], **fitted})
-
-
-def subsets(
-    net: GruLmam,
-    of: Bank,
-    visual: Sequence[Tensor],
-    temperatures: Temperatures | None = None,
-    voiced: Bank | None = None,
-) -> dict[str, Any]:
-    """`models.metrics.scores` of every subset of the modalities, and of noisy text.
-
-    With ``voiced``, ``of`` with synthetic voices, also of the subsets with such a voice, and of that voice
-    beside words that say nothing.
-    """
-    t = temperatures or Temperatures.same(1.0)
-    rows = [(name, masks, of) for name, masks in SUBSETS.items()]
-    if voiced is not None:
-        rows += [(name, masks, voiced) for name, masks in SPOKEN.items()]
-        rows.append((PLAIN, SUBSETS["text+voice"], plain(voiced, seed=0)))
-    out = {}
-    for name, masks, bank_ in rows:
-        logits, labels = predict(net, bank_, masks, visual=visual)
-        out[name] = scores(probabilities(logits, t.at(torch.tensor(masks))), labels)
-    logits, labels = predict(net, of, noisy_text=True)
-    both = t.at(torch.tensor(SUBSETS["text+voice"]))
-    out["noisy text+voice"] = scores(probabilities(logits, both), labels)
-    return out
+    def _stretch(self, n: int) -> Tensor:
+        """True ``[n]`` from one of the utterances, chosen at random, to another."""
+        ends_2 = torch.randint(n, (2,), generator=self.generator)
+        at_N = torch.arange(n)
+        return (ends_2.min() <= at_N) & (at_N <= ends_2.max())
 
 
 @dataclass(frozen=True)
@@ -398,69 +235,13 @@ def fuse(
     net.load_state_dict(state)
     as_stored(net)  # measured as it ships
     temperatures = calibrated(net, data["dev"], seen["dev"], heard["dev"])
-    figures = {s: subsets(net, data[s], seen[s], temperatures, heard[s]) for s in ("dev", "test")}
+    figures = {
+        s: subsets(net, data[s], seen[s], temperatures, heard[s])
+        | after_smiles(net, smiled(data[s], faces[s], seed=0), temperatures)
+        for s in ("dev", "test")
+    }
     noises = {"noise": float(noise.mean()), "voice_noise": float(voices["train"].noise_E.mean())}
     return Trained(net, temperatures, {**noises, "chosen_at": best, **figures})
-
-
-def control(
-    make: Callable[[], GruLmam],
-    data: dict[str, Bank],
-    start: GruLmam,
-    *,
-    text_only: bool,
-    recipe: Recipe,
-    seed: int,
-) -> dict[str, dict[str, float]]:
-    """A fusion trained from nothing on frozen features; scores on dev and test, gold and noisy.
-
-    The noise of the features is set with ``start``, the fusion that the encoder was tuned with.
-    """
-    noise = calibrate_noise(start, data["train"], data["dev"])
-    torch.manual_seed(seed)
-    net = make()
-    options: dict[str, Any] = {"dropout": False, "text_only": text_only}
-    plain_recipe = replace(recipe, noisy_text=0.1, one_speaker=0.0)
-    trainer = FusionTrainer(net, data["train"], recipe=plain_recipe, noise=noise, seed=seed, **options)
-    masks = (True, not text_only, False)
-    best, state = -1.0, net.state_dict()
-    for _ in trainer.run():
-        f1 = scores(*predict(net, data["dev"], masks))["weighted_f1"]
-        if f1 > best:
-            best, state = f1, {k: v.clone() for k, v in net.state_dict().items()}
-    net.load_state_dict(state)
-    temperature = fit_temperature(*predict(net, data["dev"], masks))
-
-    def measure(split: str, noisy_text: bool = False) -> dict[str, float]:
-        logits, labels = predict(net, data[split], masks, noisy_text=noisy_text)
-        return scores(torch.softmax(logits / temperature, -1), labels)
-
-    return {"dev": measure("dev"), "test": measure("test"), "test_noisy": measure("test", noisy_text=True)}
-
-
-def without_context(of: Bank) -> Bank:
-    """Every utterance as a conversation of its own."""
-    examples = [u for e in of.examples for u in batches.alone(e)]
-    return Bank(examples, list(torch.cat(of.gold).unsqueeze(1)), list(torch.cat(of.noisy).unsqueeze(1)))
-
-
-def controls(
-    setup: Setup, data: dict[str, Bank], start: GruLmam, *, names: Sequence[str], recipe: Recipe, seed: int
-) -> Iterator[tuple[str, dict[str, dict[str, float]]]]:
-    """Name and scores of each of ``names`` (text+voice, text-only, no-context) on these features."""
-
-    def make() -> GruLmam:
-        return GruLmam(Config(**setup.net, audio=len(setup.measures)))
-
-    for name in names:
-        alone = name == "no-context"
-        used = {s: without_context(b) for s, b in data.items()} if alone else data
-        size = recipe.dialogues * (10 if alone else 1)  # as many utterances in a batch
-        own = replace(recipe, dialogues=size)
-        yield name, control(make, used, start, text_only=name == "text-only", recipe=own, seed=seed)
-
-
-VOICE_MAP, FACE_MAP = "maps.1.weight", "maps.2."
 
 
 def first_stage(path: Path, setup: Setup, voice: int = 0) -> GruLmam:

@@ -39,13 +39,15 @@ from models.data import goemotions, meld
 from models.data.corpus import SPLITS
 from models.data.sentences import ONE_OF, Part, Sentences
 from models.encoders.text import TextEncoder, pretrained
+from models.fusion_data import Bank, bank, without_context
+from models.fusion_measures import predict
 from models.fusion_weights import as_stored, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.metrics import scores
 from models.normalise import Prior
 from models.product_card import card
-from models.train_fusion import Bank, FusionTrainer, Recipe, bank, predict, without_context
+from models.train_fusion import FusionTrainer, Recipe
 from models.train_meld import Corpus, Setup
 from models.whole import whole
 

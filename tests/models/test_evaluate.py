@@ -17,12 +17,12 @@ from models.encoders.face import FaceNet
 from models.encoders.voice import Config as VoiceConfig
 from models.encoders.voice import VoiceNet
 from models.evaluate import Shipped, abstentions, evaluate, main, table
+from models.fusion_data import Bank
 from models.fusion_weights import load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
 from models.normalise import Prior
 from models.ship import copy, ship, ship_fusion
-from models.train_fusion import Bank
 from tests.models.encoders.test_text import small_encoder
 
 

@@ -13,6 +13,8 @@ from models.batches import Example, alone, collate, presence
 from models.calibration import Temperatures
 from models.checkpoint import CheckpointError, read_meta
 from models.dialogue import MODALITIES
+from models.fusion_data import Bank, pairs, plain, smiled, spoken, without_context
+from models.fusion_measures import AFTER, FACE, PLAIN, SPOKEN, after_smiles, calibrated, predict, subsets
 from models.fusion_weights import as_stored, load_fusion, save_fusion
 from models.hosts.gru import Config, GruLmam
 from models.meld import LABELS
@@ -21,21 +23,11 @@ from models.normalise import Prior
 from models.ship import copy
 from models.synthetic_faces import Faces
 from models.train_fusion import (
-    PLAIN,
-    SPOKEN,
-    Bank,
     FusionTrainer,
     Recipe,
     calibrate_noise,
-    calibrated,
     first_stage,
-    pairs,
-    plain,
-    predict,
-    spoken,
-    subsets,
     trained_before,
-    without_context,
 )
 from models.train_meld import Setup
 
@@ -206,6 +198,66 @@ def test_pairs_have_noise_and_stay_the_same() -> None:
     neutral = float((shown == LABELS.index("neutral"))[other].float().mean())
     assert neutral == pytest.approx(0.27, abs=0.04)
     assert torch.equal(torch.cat(pairs(bank, faces(), seed=1)).argmax(1), shown)
+
+
+def test_a_face_may_keep_its_expression_whatever_is_said() -> None:
+    """Held at every utterance, a face shows what the first one showed; held at half, about that often."""
+    labels = torch.arange(C).repeat(200)
+    generator = torch.Generator().manual_seed(0)
+    assert len(set(faces().pair(labels, generator, held=1.0).argmax(1).tolist())) == 1
+    shown = faces().pair(labels, generator, held=0.5).argmax(1)
+    free = faces().pair(labels, generator).argmax(1)
+    stays, by_chance = ((s[1:] == s[:-1]).float().mean() for s in (shown, free))
+    assert float(stays) == pytest.approx(0.5 + 0.5 * float(by_chance), abs=0.05)
+
+
+def test_faces_that_are_seen_for_a_while_come_once_and_leave_once() -> None:
+    """In every conversation of such a training faces stand in one stretch; the words stay."""
+    recipe = replace(
+        RECIPE, no_text=0, no_voice=0, no_face=0, conversation_without=(0, 0, 0), face_for_a_while=1
+    )
+    bank = corpus(0, 0.1, n=50)
+    options: dict[str, Any] = {"recipe": recipe, "noise": torch.zeros(12), "faces": faces()}
+    trainer = FusionTrainer(small_net(), bank, seed=0, **options)
+    present = torch.stack([trainer._present(e) for e in bank.examples])
+    seen = present[:, :, FACE].int()
+    turns = seen.diff(dim=1, prepend=torch.zeros(50, 1), append=torch.zeros(50, 1)).abs().sum(1)
+    assert (turns == 2).all()
+    assert 0.3 < float(seen.float().mean()) < 0.7
+    assert present[:, :, 0].all()
+
+
+def test_words_are_measured_after_smiles_that_left() -> None:
+    """Joyful faces in three utterances, none in the three that are measured, the words the same; faces
+    that are never in the picture change nothing."""
+    bank = corpus(0, 0.3, n=20)
+    long = replace(
+        bank,
+        examples=[
+            Example(
+                e.texts * 2,
+                e.speakers * 2,
+                e.labels_N.repeat(2),
+                e.audio_NA.repeat(2, 1),
+                e.heard_N.repeat(2),
+            )
+            for e in bank.examples
+        ],
+        gold=[t.repeat(2, 1) for t in bank.gold],
+        noisy=[t.repeat(2, 1) for t in bank.noisy],
+    )
+    assert smiled(bank, faces(), seed=0).bank.examples == []  # five utterances are too few
+    smiles = smiled(long, faces(), seed=0)
+    for example, seen, visual in zip(smiles.bank.examples, smiles.seen, smiles.visual, strict=True):
+        at = seen.nonzero().flatten().tolist()
+        assert at == list(range(at[0], at[0] + 3))
+        assert (example.labels_N >= 0).nonzero().flatten().tolist() == [at[-1] + 1 + i for i in range(3)]
+        assert (visual.argmax(1) == LABELS.index("joy")).all()
+    net = small_net()
+    found = after_smiles(net, smiles, Temperatures.same(1.0))
+    assert found[AFTER[0]] != found[AFTER[1]]
+    blind = after_smiles(net, replace(smiles, seen=[s & False for s in smiles.seen]), Temperatures.same(1.0))
+    assert blind[AFTER[0]] == blind[AFTER[1]]
 
 
 def test_without_context_every_utterance_is_alone() -> None:

@@ -15,9 +15,9 @@ import torch
 
 from models.dialogue import Turn
 from models.evaluate import shipped
+from models.fusion_measures import subsets
 from models.fusion_weights import Fusion
 from models.perception.shipped.figures import OURS, Figure, Say, Target, milliseconds, seed_of
-from models.train_fusion import subsets
 
 PART = "fusion"
 CALIBRATED, STEP = Target(0.05, at_most=True), Target(1.0, at_most=True)

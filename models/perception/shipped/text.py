@@ -24,6 +24,8 @@ from models.calibration import probabilities
 from models.data.meld import dialogues
 from models.encoders.text import TextEncoder
 from models.evaluate import own_fusion
+from models.fusion_data import Bank, bank
+from models.fusion_measures import predict
 from models.fusion_weights import Fusion
 from models.meld import LABELS
 from models.metrics import scores
@@ -38,7 +40,6 @@ from models.perception.shipped.figures import (
 )
 from models.perception.shipped.tfidf import vectors as tfidf_vectors
 from models.tasks.lexicon import Lexicon
-from models.train_fusion import Bank, bank, predict
 from models.train_meld import Corpus, noisy
 
 PART = "text"
