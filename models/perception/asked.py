@@ -31,13 +31,16 @@ PARTS = {
     "shipped-fusion": "fusion",
     "perception-ravdess": "voice and action units",
     "shipped-size": "size",
+    "shipped-bench": "bench",
 }
 HEAD = """### What was asked and what is reached
 
-Every target of these encoders with what was measured; tables below say more. Rows of several seeds are mean ±
-standard deviation; the others are of the files that ship, one training each. What was tried where a target is
-missed: [words](model-results.md#tried-and-not-shipped), [voice](voice.md), [speakers](speakers.md) and the
-model cards. More of speakers and of the agreement with Praat: [speakers](speakers.md), [prosody](prosody.md).
+What is asked of these encoders as a number, with what was measured; tables below say more. Rows of several
+seeds are mean ± standard deviation; the others are of the files that ship, one training each. What was tried
+where a target is missed: [words](model-results.md#tried-and-not-shipped), [voice](voice.md),
+[speakers](speakers.md) and the model cards. More of the agreement with Praat: [prosody](prosody.md).
+**The confusion of the meetings** is reached by a tracker whose constants were partly chosen with these
+meetings in view; chosen without them, it is missed ([speakers](speakers.md)).
 """
 CALIBRATED, LOST = 0.05, 5.0
 
@@ -80,6 +83,7 @@ def five_seeds(found: Sequence[dict[str, Any]]) -> Iterator[Summary]:
 
     both, words = ([r["test"][s]["weighted_f1"] for r in rows] for s in ("text+voice", "text"))
     yield made("gold words, words and voice", "weighted_f1", both, 62.5, "at least")
+    yield made("gold words, words alone", "weighted_f1", words, 62.5, "at least")
     added = [a - b for a, b in zip(both, words, strict=True)]
     yield made("gold words, words and voice", "weighted_f1 above words alone", added, 0.0, "at least")
     for subset in ("text+voice", "text", "voice"):

@@ -53,7 +53,7 @@ class Plan(Filed):
     recordings: tuple[Literal["room 1", "room 2", "line"], ...] = Field(
         ("room 1", "room 2", "line"), min_length=1
     )
-    epochs: tuple[int, ...] = (40, 80, 120)
+    epochs: tuple[int, ...] = (120, 240, 360)
     batch: int = Field(64, ge=2)
     rate: float = Field(2e-3, gt=0)
     decay: float = Field(0.05, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,12 +15,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from models.checkpoint import WEIGHTS, CheckpointError
-from models.perception.shipped.figures import Figure, written
+from models.perception.shipped.figures import OURS, Figure, Target, written
 from models.training.rows import commit, told
 
 from ..bench.perception import PARTS
 from ..errors import ConfigError, StreamerError
 from .common import write_json
+
+ALL, MINUTES = "all parts", Target(15.0, at_most=True)
 
 
 def perception(data: Path | None, only: Sequence[str], weights: Path | None, json_file: Path | None) -> None:
@@ -38,6 +41,7 @@ def perception(data: Path | None, only: Sequence[str], weights: Path | None, jso
             f"{data or 'no data'}: --data must name the folder that holds meld/, ravdess/, ... (docs/data.md)"
         )
     torch.set_num_threads(1)
+    began = time.monotonic()
     console, done, left_out = Console(), dict[str, list[Figure]](), dict[str, str]()
     try:
         with _bar(sum(PARTS[name].seconds for name in names)) as (progress, task):
@@ -50,6 +54,8 @@ def perception(data: Path | None, only: Sequence[str], weights: Path | None, jso
                 except (ValueError, CheckpointError, StreamerError) as error:
                     left_out[name] = str(error)
                 progress.advance(task, PARTS[name].seconds)
+        if names == list(PARTS) and not left_out:
+            done[ALL] = [_duration(time.monotonic() - began)]
     finally:
         for name, figures in done.items():
             if figures:
@@ -60,6 +66,19 @@ def perception(data: Path | None, only: Sequence[str], weights: Path | None, jso
         write_json(json_file, [figure.row(command, at) for figure in made])
     if left_out:
         raise StreamerError("; ".join(f"{name} is incomplete: {why}" for name, why in left_out.items()))
+
+
+def _duration(seconds: float) -> Figure:
+    return Figure(
+        part="bench",
+        dataset="all",
+        model=OURS,
+        protocol="lmam bench perception",
+        metric="minutes",
+        value=seconds / 60,
+        n=len(PARTS),
+        target=MINUTES,
+    )
 
 
 def _tell(progress: Progress, task: TaskID, part: str, words: str) -> None:

@@ -59,6 +59,7 @@ PARTS = {
         " whose sentences say nothing; the fusion was not calibrated there. So few clips have an ECE even"
         " where every confidence is right: it stands below it.",
     ),
+    "bench": ("The whole of it", "On the machine that ran it, with what else it did then."),
     "size": ("Size", "Files in `models/weights`, 1 MB = 1e6 bytes."),
 }
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from models.perception.shipped.figures import OURS, Figure, Say, Target
 
 PART = "size"
-ALL = Target(45.0, at_most=True)
+ALL, TEXT = Target(45.0, at_most=True), Target(25.0, at_most=True)
+EVERY, WORDS = "all", "text encoder and tokenizer"
 SUFFIXES = (".safetensors", ".json")
 
 
@@ -22,7 +23,8 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
     sizes = {p.name: p.stat().st_size / 1e6 for p in sorted(weights.glob("*")) if p.suffix in SUFFIXES}
     if not sizes:
         raise ValueError(f"{weights}: no weights there")
-    for name, megabytes in (*sizes.items(), ("all", sum(sizes.values()))):
+    text = sum(size for name, size in sizes.items() if name.startswith("text."))
+    for name, megabytes in (*sizes.items(), (WORDS, text), (EVERY, sum(sizes.values()))):
         yield Figure(
             part=PART,
             dataset="none",
@@ -30,6 +32,6 @@ def figures(data: Path, weights: Path, say: Say) -> Iterator[Figure]:
             protocol=name,
             metric="MB",
             value=megabytes,
-            n=1 if name != "all" else len(sizes),
-            target=ALL if name == "all" else None,
+            n=len(sizes) if name == EVERY else 1,
+            target={EVERY: ALL, WORDS: TEXT}.get(name),
         )

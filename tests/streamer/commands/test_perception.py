@@ -30,6 +30,9 @@ def test_the_size_of_what_ships_is_told_and_under_the_limit(tmp_path: Path) -> N
         "at most",
         True,
     )
+    text = sum(p.stat().st_size for p in WEIGHTS.glob("text.*") if p.suffix != ".md") / 1e6
+    assert rows["text encoder and tokenizer"]["mean"] == pytest.approx(text, abs=1e-3)
+    assert rows["text encoder and tokenizer"]["reached"]
     assert rows["all"]["command"] == f"lmam bench perception --data {os.path.relpath(tmp_path)} --only size"
 
 
@@ -50,6 +53,19 @@ def test_every_part_says_what_it_lacks(tmp_path: Path, part: str) -> None:
     """No traceback where the data are not there."""
     with pytest.raises(StreamerError, match=f"{part} is incomplete: "):
         perception(tmp_path, [part], None, None)
+
+
+def test_all_parts_together_say_how_long_they_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A part alone does not, as the limit is about all."""
+    monkeypatch.setattr("streamer.commands.perception.PARTS", {"size": PARTS["size"]})
+    file = tmp_path / "rows.json"
+    perception(tmp_path, [], None, file)
+    (row,) = (r for r in json.loads(file.read_text()) if r["table"] == "shipped-bench")
+    assert (row["metric"], row["target"], row["reached"]) == ("minutes", 15.0, True)
+    assert 0 < row["mean"] < 1
+    assert "all parts" in capsys.readouterr().out
 
 
 def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
