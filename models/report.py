@@ -125,11 +125,13 @@ CONTROLS = """
 """
 
 ADDED = """
-The rows of *tuned features* keep the fine-tuned encoder fixed and train the conversation model from nothing
-on its features (`python -m models.train fusion --controls text+voice text-only no-context ...`): with the
-voice, without it, and with every utterance by itself (no past at all). They answer what voice and context add
-*given these features*, which were tuned with both; an encoder tuned without context might do better alone.
-Without context, only the normalisation of the voice still looks back.
+The rows of *tuned features* keep the text encoder that ships and train the conversation model from nothing
+on its features (`python -m models.train fusion --data ../shared/data --refit models/weights
+--controls text+voice text-only no-context --seeds 0 1 2 3 4 --json results/meld.jsonl`): with the voice,
+without it, and with every utterance by itself (no past at all). They answer what voice and context add *given
+these features*, which were tuned with both and read the last 32 tokens before each utterance; an encoder
+tuned without context might do better alone. Without context, only the normalisation of the voice and those
+tokens still look back.
 """
 
 

@@ -78,7 +78,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=CONTROLS,
         default=(),
-        help="instead: train these from nothing on the same frozen features",
+        help="instead: train these from nothing on the same frozen features; with --refit, those of the text "
+        "encoder in FOLDER",
     )
     for stage, threads in ((meld, 2), (fusion, 1)):
         stage.add_argument(
@@ -132,8 +133,6 @@ def train_fusion(args: argparse.Namespace) -> None:
     from models.synthetic_faces import faces
     from models.synthetic_voices import voices
 
-    if args.refit and args.controls:
-        raise ValueError("--refit and --controls: give one of them")
     setup = Setup.read(args.config)
     corpus = Corpus.read(args.data, setup.measures)
     recipe = stage.Recipe(**setup.fusion)
@@ -156,7 +155,7 @@ def train_fusion(args: argparse.Namespace) -> None:
         data = fusion_data.banks(TextEncoder.load(words), corpus, args.cache)
         if args.refit:
             torch.manual_seed(seed)
-            start = stage.trained_before(args.refit / "fusion.safetensors", used["face"])
+            start = stage.trained_before(args.refit / "fusion.safetensors", used.get("face"))
         else:
             start = stage.first_stage(folder / "fusion.pt", setup, voice.config.embedding if voice else 0)
         if args.controls:

@@ -260,7 +260,7 @@ def first_stage(path: Path, setup: Setup, voice: int = 0) -> GruLmam:
     return net
 
 
-def trained_before(path: Path, face: str) -> GruLmam:
+def trained_before(path: Path, face: str | None) -> GruLmam:
     """The fusion in ``path``, to be trained on; its map of the face starts anew where the face network with
     the digest ``face`` is another than its own.
 
