@@ -108,12 +108,12 @@ Trials on the way, without rows of their own, most of them before words that say
   57.2 on dev (57.1 of what ships), 61.0 on test (61.0): a tie.
 * *Conversations that go on as another one*, one seed, 0.4 of them, so that the mood turns more often: words
   and voice 58.6 on dev (59.3), and no better where the label changes.
-* *RAVDESS' clips*, live: the ECE of the voice alone is 0.12 now (it was 0.16), of which 0.11 is chance on 119
-  clips; with their words it is 0.33 (0.44): see the model card of the fusion.
+* *RAVDESS' clips*, live: the ECE of the voice alone is 0.09 now (it was 0.16), which is chance on 119 clips;
+  with their words it is 0.36 (0.33 in version 0.4.0, 0.44 before): see the model card of the fusion.
 * *What words cost*: 8 to 21 ms an utterance by machine, where 8 were aimed at; three quarters of it go
   into the linear layers. int8 arithmetic, as torch quantises, which it has declared deprecated, takes 0.6
   of the time but turns the features (a cosine of 0.93 with those of floats at worst, `python -m
-  benchmarks.words`): not worth an answer 10 ms sooner. A step of the fusion takes 0.9 to 1.4 ms by
+  benchmarks.words`): not worth an answer 10 ms sooner. A step of the fusion takes 0.9 to 2.0 ms by
   machine (1 was aimed at).
 """
 
