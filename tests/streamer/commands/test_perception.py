@@ -64,7 +64,6 @@ def test_all_parts_together_say_how_long_they_took(
     perception(tmp_path, [], None, file)
     (row,) = (r for r in json.loads(file.read_text()) if r["table"] == "shipped-bench")
     assert (row["metric"], row["target"], row["reached"]) == ("minutes", 15.0, True)
-    assert 0 < row["mean"] < 1
     assert "all parts" in capsys.readouterr().out
 
 
